@@ -1,0 +1,1 @@
+"""Temporal models and their losses: tensors in, tensors out."""
