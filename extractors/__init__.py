@@ -1,1 +1,23 @@
 """Frames in, vectors out: one file per network, and what they all promise in `base`."""
+
+import torch
+
+from extractors.base import Extractor, Window
+
+__all__ = ["Extractor", "Window", "build_extractor"]
+
+
+def build_extractor(name: str, config: object, device: torch.device) -> Extractor:
+    """The extractor `name`, its weights found and loaded, on `device`.
+
+    Imports are local: an extractor that is not asked for needs none of its libraries. ValueError
+    for an unknown name and for weights that do not fit; its subclass WeightsError where they are
+    missing or damaged.
+    """
+    if name == "rgb":
+        from extractors.i3d import I3DConfig
+        from extractors.rgb import I3DRGB
+
+        assert isinstance(config, I3DConfig)
+        return I3DRGB(config, device)
+    raise ValueError(f"unknown extractor {name!r}; there is: rgb")

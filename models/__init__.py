@@ -1,1 +1,15 @@
 """Temporal models and their losses: tensors in, tensors out."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build_model(name: str, *, in_dim: int, num_classes: int, config: Any) -> "nn.Module":
+    """A temporal model: (x_BTD, mask_BT) -> logits_BTK, with halves `encode` and `classify`."""
+    if name == "tcn":
+        from models.tcn import TCN
+
+        return TCN(in_dim, num_classes, config)
+    raise ValueError(f"unknown temporal model {name!r}; there is: tcn")

@@ -11,11 +11,12 @@ Seconds count from the first frame; the player's clock, which labels and scores 
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from extractors.base import Window
+if TYPE_CHECKING:  # the decoder's processes need time, not torch
+    from extractors.base import Window
 
 _INT64_SAFE = 2**62
 
@@ -105,7 +106,7 @@ class Clock:
         return cls(ticks_F, Fraction(*data["time_base"]), float(data["start_sec"]), data["kind"])
 
 
-def centers_sec(window: Window, num_sampled: int, clock: Clock, fps: float | None) -> np.ndarray:
+def centers_sec(window: "Window", num_sampled: int, clock: Clock, fps: float | None) -> np.ndarray:
     """Middle of each window in seconds from the first frame: (T,) float64.
 
     On a sampled grid, sample j is at j / fps. Without a rate, times are those of the frames,

@@ -1,0 +1,60 @@
+# Everything the project needs is installed by `make`: nothing by hand.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+PYTEST := $(BIN)/python -P -m pytest
+
+# child processes never import from the current folder
+export PYTHONSAFEPATH := 1
+
+.PHONY: help install demo test check test-fast test-slow weights lock clean
+
+help:
+	@echo "make demo       render practice videos, run the whole pipeline on them, show the results"
+	@echo "make test       lint, types, import rules, tests"
+	@echo "make test-slow  tests that take minutes"
+	@echo "make check      lint, types and import rules alone"
+	@echo "make weights    train the small weights that ship in the package (about an hour on 2 cores)"
+	@echo "make lock       resolve requirements/augrgb.in anew"
+	@echo "make clean      remove what make made: .venv, runs, caches"
+
+install: .venv/installed
+
+# The lock is complete and hash-pinned, so it is installed as it is, without dependency resolution.
+.venv/installed: requirements/augrgb.lock requirements/uv.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "augrgb needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/augrgb.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install
+	$(BIN)/augrgb synth $(DEMO)/practice
+	$(BIN)/augrgb run $(DEMO)/practice --annotations $(DEMO)/practice/labels.csv --out $(DEMO)/out --preset tiny
+	@echo "scores: $(DEMO)/out/scores   page: $(DEMO)/out/report/index.html"
+
+test: check test-fast
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-fast: install
+	$(PYTEST) -m "not slow" -n 2
+
+test-slow: install
+	$(PYTEST) -m slow
+
+weights: install
+	$(BIN)/python -P -m scripts.pretrain_rgb --work runs/pretrain
+
+lock: install
+	$(BIN)/uv pip compile requirements/augrgb.in --override requirements/overrides.txt --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements/augrgb.lock
+	grep -A 40 '^uv==' requirements/augrgb.lock | sed '/^uv==/b; /^    --hash/b; q' | sed '$$d' > requirements/uv.lock
+
+clean:
+	rm -rf .venv runs build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis

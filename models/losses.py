@@ -1,0 +1,19 @@
+"""Losses over the real steps of padded sequences: pure functions of tensors.
+
+Shapes: B videos, T steps (padded), K classes.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.masking import masked
+
+
+def classification_loss(logits_BTK: Tensor, target_BTK: Tensor, mask_BT: Tensor) -> Tensor:
+    """L_cls: multi-label binary cross-entropy, summed over classes, mean over real steps.
+
+    Padding carries neither loss nor gradient. The normalisation (by steps, not by steps times
+    classes) is that of the authors' public code.
+    """
+    loss_BTK = F.binary_cross_entropy_with_logits(logits_BTK, target_BTK, reduction="none")
+    return masked(loss_BTK, mask_BT).sum() / mask_BT.sum().clamp(min=1)

@@ -1,0 +1,72 @@
+"""augrgb: temporal action detection from raw video.
+
+The library face: `extract`, `train`, `score` and `run` do what the commands of the same names do,
+on the same files; what `out` holds already is not computed again. Shapes: F frames, T steps,
+D feature size, K classes.
+
+    from pipeline import run
+    scores = run(["videos/"], "out", annotations="labels.csv", preset="tiny")
+    scores["a.mp4"].scores_FK, scores["a.mp4"].times_sec_F
+
+All take `videos` (files, folders, or .txt/.csv lists), `out` (the folder of results), and by name:
+`annotations` (a CSV of labels), `preset` and `config` (settings: a preset's name, a file),
+`overrides` ("a.b=c" each, as `--set` takes them), `device` ("auto", "cpu", "cuda:0"), `quiet`. Wrong
+use raises ValueError before any work; a video that cannot be done is left out of what is
+returned and named in OUT/failures.jsonl.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+if TYPE_CHECKING:
+    from pipeline.checkpoint import Checkpoint
+    from pipeline.tracks import FeatureTrack, ScoreTrack
+
+__all__ = ["Settings", "extract", "run", "score", "train"]
+
+Videos = str | Path | Sequence[str | Path]
+
+
+class Settings(TypedDict, total=False):
+    """What every function takes by name."""
+
+    preset: str | None
+    config: str | Path | None
+    overrides: Sequence[str]
+    device: str
+    quiet: bool
+
+
+def extract(videos: Videos, out: str | Path, **settings: Unpack[Settings]) -> "dict[str, FeatureTrack]":
+    """RGB features by video: (T, D) float32, each row with the centre of its window in seconds."""
+    from pipeline import commands
+
+    return commands.extract(commands.request(videos, out, **settings))
+
+
+def train(
+    videos: Videos, out: str | Path, *, annotations: str | Path, **settings: Unpack[Settings]
+) -> "Checkpoint":
+    """Train on the features that `extract` left in `out`; the checkpoint is kept there, too."""
+    from pipeline import commands
+
+    return commands.train(commands.request(videos, out, annotations=annotations, **settings))
+
+
+def score(
+    videos: Videos, out: str | Path, *, checkpoint: str | Path, **settings: Unpack[Settings]
+) -> "dict[str, ScoreTrack]":
+    """Extract what is missing, then score every frame: (F, K) float32 by video."""
+    from pipeline import commands
+
+    return commands.run(commands.request(videos, out, checkpoint=checkpoint, **settings))
+
+
+def run(
+    videos: Videos, out: str | Path, *, annotations: str | Path, **settings: Unpack[Settings]
+) -> "dict[str, ScoreTrack]":
+    """The whole way: extract, train, score, evaluate, report; scores (F, K) float32 by video."""
+    from pipeline import commands
+
+    return commands.run(commands.request(videos, out, annotations=annotations, **settings))

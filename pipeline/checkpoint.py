@@ -1,0 +1,95 @@
+"""Trained models on disk: weights, class names, settings and which features they expect."""
+
+import pickle
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models import build_model
+from pipeline.config import RunConfig, from_values
+from pipeline.files import write_atomic
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message names the file, what was found, what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """One trained temporal model.
+
+    `features` holds, for each input in order, the identity of the features it was trained on: the
+    extractor's and what of decoding changes the numbers. `key` names everything that the training
+    depended on. `history` has one row per epoch, `best` is the row whose weights these are.
+    """
+
+    name: str  # "vanilla", "student", ...
+    classes: tuple[str, ...]
+    config: dict[str, Any]  # the RunConfig, as plain values
+    features: dict[str, dict[str, Any]]  # input -> identity
+    in_dim: int
+    state: dict[str, Tensor]
+    key: str
+    best: dict[str, float]
+    history: list[dict[str, float]] = field(default_factory=list)
+    format: int = FORMAT
+
+    @property
+    def run_config(self) -> RunConfig:
+        """The settings it was trained with."""
+        return from_values(self.config)
+
+    def build(self) -> nn.Module:
+        """The model with its weights, in eval mode."""
+        config = self.run_config
+        model = build_model(
+            config.model,
+            in_dim=self.in_dim,
+            num_classes=len(self.classes),
+            config=getattr(config, config.model),
+        )
+        model.load_state_dict(self.state)
+        return model.eval()
+
+    def save(self, path: Path) -> None:
+        """Tensors and plain values only, so that it loads without running code."""
+        # asdict would copy every tensor
+        values = {**asdict(self._replace_state({})), "state": self.state, "classes": list(self.classes)}
+        write_atomic(path, lambda file: torch.save(values, file))
+
+    def _replace_state(self, state: dict[str, Tensor]) -> "Checkpoint":
+        return Checkpoint(**{**self.__dict__, "state": state})
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """CheckpointError for anything that is not a whole checkpoint of ours; no code of the file is run."""
+        try:
+            values = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path}: no such checkpoint") from error
+        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{path}: not a checkpoint that can be read safely: {_first_line(error)}"
+            ) from error
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            found = values.get("format") if isinstance(values, dict) else type(values).__name__
+            raise CheckpointError(
+                f"{path}: expected an augrgb checkpoint of format {FORMAT}, found {found!r}"
+            )
+        try:
+            checkpoint = cls(**{**values, "classes": tuple(values["classes"])})
+            checkpoint.build()
+        except (TypeError, KeyError, ValueError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path}: its weights and settings do not fit: {_first_line(error)}"
+            ) from error
+        return checkpoint
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,251 @@
+"""The command line: words to a request, errors to messages and exit codes.
+
+Exit codes: 0 all done; 1 some video failed (named in the table and in failures.jsonl); 2 wrong usage,
+before any work; 130 interrupted; 143 terminated. Heavy imports wait until a command runs.
+"""
+
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.commands import Request
+
+app = typer.Typer(
+    name="augrgb",
+    help="Temporal action detection from raw video: MP4 in, per-frame action scores out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Videos = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Files, folders (recursive), or .txt/.csv lists. Left out: those of the run that made OUT."
+    ),
+]
+NewVideos = Annotated[list[Path], typer.Argument(help="Files, folders (recursive), or .txt/.csv lists.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder of results; what it holds already is not done again.")
+]
+Labels = Annotated[
+    Path | None, typer.Option("--annotations", "-a", help="CSV: video,start,end,label[,subset]; seconds.")
+]
+Model = Annotated[
+    Path | None, typer.Option("--checkpoint", help="Score with this trained model; no labels needed.")
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="Complete settings by name; see `augrgb presets`. [default: kinetics]"),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings from a saved run.json or a YAML file.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override one setting: train.epochs=20. Repeatable.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, or cuda[:i].")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what is cached and what is to do; do nothing.")]
+
+
+@app.command()
+def run(
+    videos: NewVideos,
+    out: Out,
+    annotations: Labels = None,
+    checkpoint: Model = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    overrides: Set = None,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+) -> None:
+    """The whole way: extract, train (or take --checkpoint), score, evaluate, report."""
+    from pipeline import commands
+
+    settings: dict[str, Any] = {
+        "annotations": annotations,
+        "checkpoint": checkpoint,
+        "preset": preset,
+        "config": config,
+    }
+    settings |= {"overrides": overrides, "device": device}
+    _execute(commands.dry_run if dry_run else commands.run, videos, out, settings)
+
+
+@app.command()
+def extract(
+    videos: NewVideos,
+    out: Out,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    overrides: Set = None,
+    device: Device = "auto",
+) -> None:
+    """Features of every video, cached in OUT/features."""
+    from pipeline import commands
+
+    settings: dict[str, Any] = {"preset": preset, "config": config, "overrides": overrides, "device": device}
+    _execute(commands.extract, videos, out, settings)
+
+
+@app.command()
+def train(
+    out: Out,
+    videos: Videos = None,
+    annotations: Labels = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    overrides: Set = None,
+    device: Device = "auto",
+) -> None:
+    """Train on cached features and labels. Settings left out: those of the run that made OUT."""
+    from pipeline import commands
+
+    settings: dict[str, Any] = {
+        "annotations": annotations,
+        "preset": preset,
+        "config": config,
+        "overrides": overrides,
+    }
+    _execute(commands.train, videos, out, {**settings, "device": device, "remember": True})
+
+
+@app.command()
+def score(
+    out: Out,
+    videos: Videos = None,
+    checkpoint: Model = None,
+    overrides: Set = None,
+    device: Device = "auto",
+) -> None:
+    """Score every frame from cached features, by --checkpoint or by the model trained in OUT."""
+    from pipeline import commands
+
+    settings: dict[str, Any] = {
+        "checkpoint": checkpoint,
+        "overrides": overrides,
+        "device": device,
+        "remember": True,
+    }
+    _execute(commands.score, videos, out, settings)
+
+
+@app.command()
+def evaluate(
+    out: Out,
+    videos: Videos = None,
+    annotations: Labels = None,
+    checkpoint: Model = None,
+    overrides: Set = None,
+) -> None:
+    """Scores against labels on the test split: table and OUT/metrics.json."""
+    from pipeline import commands
+
+    settings: dict[str, Any] = {"annotations": annotations, "checkpoint": checkpoint, "overrides": overrides}
+    _execute(commands.evaluate, videos, out, {**settings, "device": "cpu", "remember": True})
+
+
+@app.command()
+def report(
+    out: Annotated[Path | None, typer.Argument(help="Folder of results.")] = None,
+    out_option: Annotated[Path | None, typer.Option("--out", "-o", help="The same, as an option.")] = None,
+) -> None:
+    """OUT/report/index.html: one page, offline, from what OUT holds."""
+    from pipeline import commands
+
+    folder = out or out_option
+    if folder is None or (out and out_option):
+        _stop(2, "give the folder of results once: augrgb report OUT")
+    else:
+        _execute(commands.report, None, folder, {"device": "cpu", "remember": True})
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder for videos/, labels.csv and truth/.")],
+    train_videos: Annotated[int, typer.Option(min=1, help="Videos of the training split.")] = 24,
+    test_videos: Annotated[
+        int, typer.Option(min=1, help="Videos of the test split, which looks different.")
+    ] = 12,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Length of each video.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Same seed: same frames and labels.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
+) -> None:
+    """Render the practice world: MP4s of acting people, with exact labels."""
+    from pipeline import commands
+
+    with _errors():
+        commands.synth(out, train_videos, test_videos, seconds, seed, workers)
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, what works, what does not and the fix."""
+    from pipeline.doctor import examine
+
+    with _errors():
+        raise typer.Exit(0 if examine() else 1)
+
+
+@app.command()
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Show every setting of this one.")] = None,
+) -> None:
+    """Complete settings by name."""
+    from pipeline import commands
+
+    with _errors():
+        commands.show_presets(name)
+
+
+def _execute(
+    command: "Callable[[Request], Any]", videos: list[Path] | None, out: Path, settings: dict[str, Any]
+) -> None:
+    """Make the request, run it, print what it amounts to, leave with the exit code."""
+    from pipeline import commands
+
+    with _errors():
+        request = commands.request(videos, out, **settings, command=shlex.join(["augrgb", *sys.argv[1:]]))
+        command(request)
+        raise typer.Exit(commands.summary(request))
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Errors that a user can mend, as one message; a signal as a clean stop."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if not _users(error):
+            raise
+        _stop(2, str(error))
+    except KeyboardInterrupt:
+        _stop(130, "interrupted; run the same command again to go on")
+
+
+def _users(error: BaseException) -> bool:
+    """Whether an error is one of the messages we wrote; anything else is our bug and shows where."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in (
+        "pipeline",
+        "extractors",
+        "models",
+    )
+
+
+def _terminate(*_: object) -> None:
+    _stop(143, "terminated; run the same command again to go on")
+
+
+def _stop(code: int, message: str) -> None:
+    typer.echo(f"augrgb: {message}", err=True)
+    raise SystemExit(code)

@@ -1,0 +1,219 @@
+"""Settings: frozen dataclasses beside their owners, gathered in one RunConfig; a preset is a function.
+
+`--set a.b=c` and `--config FILE` go through `load_config`, which checks names and types.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from extractors.base import Window
+from extractors.i3d import I3DConfig
+from models.tcn import TCNConfig
+from pipeline.video import DecodePolicy
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or cannot have this value; the message names it and what is near."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The training schedule, and what it may cost."""
+
+    epochs: int = 100
+    batch_videos: int = 8
+    lr: float = 1e-3  # of Adam
+    weight_decay: float = 0.0
+    lr_factor: float = (
+        0.5  # learning rate times this after `lr_patience` epochs without a better validation loss
+    )
+    lr_patience: int = 8
+    patience: int = 30  # stop after so many epochs without a better validation mAP
+    precision: str = "auto"  # of Lightning; auto: bf16-mixed on a GPU that has it, else 32-true
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_videos, self.patience, self.lr_patience) < 1 or not self.lr > 0:
+            raise ValueError(f"need epochs, batch_videos, patience, lr_patience >= 1 and lr > 0, got {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelConfig:
+    """What is trained on and what is held out."""
+
+    validation_share: float = 0.15  # of the training videos
+    test_share: float = 0.2  # of all labelled videos, where the annotations name no subsets
+    ignore: tuple[str, ...] = ()  # labels left out by name
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventConfig:
+    """How frame scores become events."""
+
+    threshold: float = 0.5  # of a frame's score
+    min_sec: float = 0.2  # shorter events are dropped
+    merge_gap_sec: float = 0.2  # events of one class nearer than this are one
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkConfig:
+    """What changes speed and memory, not numbers: recorded with every product, not part of its key."""
+
+    frames: int = 32  # sampled frames that cross to the device together
+    clips: int = 4  # windows that an extractor sees at once
+    queue_mb: int = 64  # decoded frames waiting for the extractors
+    hang_sec: float = 60.0  # a decoder that gives nothing for so long is killed
+
+    def __post_init__(self) -> None:
+        if min(self.frames, self.clips, self.queue_mb) < 1 or not self.hang_sec > 0:
+            raise ValueError(f"need frames, clips, queue_mb >= 1 and hang_sec > 0, got {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything a run depends on, apart from its files and its device."""
+
+    preset: str
+    fps: float | None  # sampled frames per second; none: every frame
+    rgb: I3DConfig
+    model: str = "tcn"  # the temporal model
+    tcn: TCNConfig = field(default_factory=TCNConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    labels: LabelConfig = field(default_factory=LabelConfig)
+    events: EventConfig = field(default_factory=EventConfig)
+    decode: DecodePolicy = field(default_factory=DecodePolicy)
+    work: WorkConfig = field(default_factory=WorkConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise ValueError(f"fps must be in (0, 1000] or none, got {self.fps}")
+
+
+def kinetics() -> RunConfig:
+    """Public Kinetics-400 I3D on 16-frame stacks at 25 fps: short side 256, centre crop 224."""
+    rgb = I3DConfig(weights="i3d-rgb-kinetics", width=1.0, resize=256, crop=224, window=Window(16, 16))
+    return RunConfig(preset="kinetics", fps=25.0, rgb=rgb)
+
+
+def tiny() -> RunConfig:
+    """Our own small weights, shipped in the package: for laptops, tests and the demo."""
+    rgb = I3DConfig(weights="augrgb-tiny-rgb", width=0.25, resize=112, crop=112, window=Window(16, 8))
+    return RunConfig(
+        preset="tiny",
+        fps=12.5,
+        rgb=rgb,
+        tcn=TCNConfig(hidden=128, layers=4),
+        train=TrainConfig(epochs=60, batch_videos=4),
+        work=WorkConfig(frames=64, clips=16),
+    )
+
+
+PRESETS: Mapping[str, Callable[[], RunConfig]] = {"kinetics": kinetics, "tiny": tiny}
+DEFAULT_PRESET = "kinetics"
+
+
+def load_config(
+    preset: str | None = None, config_file: Path | None = None, overrides: Sequence[str] = ()
+) -> RunConfig:
+    """A preset, or the saved settings of `config_file` (run.json or YAML), with `a.b=c` overrides on top.
+
+    A file may hold a part of the settings: the rest is its preset's. A preset given by name counts
+    for more than the file's.
+    """
+    saved = _read_settings(config_file) if config_file else {}
+    name = preset or saved.get("preset") or DEFAULT_PRESET
+    if name not in PRESETS:
+        raise ConfigError(
+            f"unknown preset {name!r}; there is: {', '.join(PRESETS)}{_nearest(str(name), PRESETS)}"
+        )
+    values = asdict(PRESETS[name]())
+    _merge(values, {**saved, "preset": name}, RunConfig, source=str(config_file))
+    return override(from_values(values), overrides)
+
+
+def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
+    """The same with settings changed as `a.b=c` says; the value is read as YAML."""
+    values = asdict(config)
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text}: expected a.b=value")
+        try:
+            change = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text}: {value!r} cannot be read as a value") from error
+        for part in reversed(key.strip().split(".")):
+            change = {part: change}
+        _merge(values, change, RunConfig, source=f"--set {text}")
+    return from_values(values)
+
+
+def from_values(values: dict[str, Any]) -> RunConfig:
+    """A RunConfig from plain values, as `asdict` gives them and JSON keeps them; types checked."""
+    try:
+        return TypeAdapter(_strict(RunConfig)).validate_python(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors()
+        )
+        raise ConfigError(f"settings: {problems}") from error
+
+
+def to_values(config: RunConfig) -> dict[str, Any]:
+    """Plain values for JSON: the inverse of `from_values`."""
+    return TypeAdapter(RunConfig).dump_python(config, mode="json")
+
+
+def _strict(kind: type[RunConfig]) -> type[RunConfig]:
+    return with_config(ConfigDict(extra="forbid"))(kind)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML or JSON ({error})") from error
+    settings = loaded.get("config", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings or a saved run.json")
+    return settings
+
+
+def _merge(
+    values: dict[str, Any], changes: Mapping[str, Any], kind: type, source: str, path: str = ""
+) -> None:
+    """Overwrite nested `values` by `changes`; a name that `kind` does not have is an error."""
+    known: dict[str, Any] = {f.name: f.type for f in fields(kind)}
+    for name, change in changes.items():
+        where = f"{path}{name}"
+        if name not in known:
+            raise ConfigError(
+                f"{source}: there is no setting {where!r}{_nearest(where, _all_settings(RunConfig))}"
+            )
+        if is_dataclass(known[name]):
+            if not isinstance(change, Mapping):
+                inner = ", ".join(f"{where}.{f.name}" for f in fields(known[name]))
+                raise ConfigError(f"{source}: {where} is a group of settings: {inner}")
+            _merge(values[name], change, known[name], source, f"{where}.")
+        else:
+            values[name] = change
+
+
+def _all_settings(kind: Any, path: str = "") -> list[str]:
+    names = []
+    for f in fields(kind):
+        names.append(path + f.name)
+        if is_dataclass(f.type):
+            names += _all_settings(f.type, f"{path}{f.name}.")
+    return names
+
+
+def _nearest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else ""

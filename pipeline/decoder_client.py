@@ -1,0 +1,180 @@
+"""The caller's end of the decoder processes: start one, talk to it, notice when it hangs or dies.
+
+Any thread may use it; a process forked from the caller gets a server of its own. The caller's
+script is never run again, whatever it is: a file, standard input, a console script, a notebook.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from pipeline.ring import Ring
+
+_SLICE_SEC = 0.02  # between two looks at a child that is silent
+# A package of that name without running its __init__: the modules in its folder, and none from elsewhere.
+_BOOT = """
+import sys, types
+package = types.ModuleType("pipeline")
+package.__path__ = [sys.argv[1]]
+sys.modules["pipeline"] = package
+from pipeline.decoder_server import serve
+serve(int(sys.argv[2]), int(sys.argv[3]))
+"""
+
+
+class ChildHung(Exception):
+    """The decoder process did nothing for the time allowed."""
+
+
+class ChildDied(Exception):
+    """The decoder process ended without a word; the message says how."""
+
+
+class DecoderProcess:
+    """A child process that reads one video."""
+
+    def __init__(self, path: Path, timeout_sec: float) -> None:
+        self._timeout_sec = timeout_sec
+        memory_fd = Ring.create_file()
+        self.ring = Ring(memory_fd)
+        self._memory_fd = memory_fd
+        ours, theirs = socket.socketpair()
+        self._control, control = socket.socketpair()
+        self._pidfd: int | None = None
+        self._connection = Connection(ours.detach())
+        with theirs, control:
+            _SERVER.request([theirs.fileno(), memory_fd, control.fileno()])
+        self.send({"path": str(path)})
+
+    def send(self, message: dict[str, Any], *blobs: bytes) -> None:
+        """Send JSON, followed by bytes."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` will tell
+            self._connection.send_bytes(json.dumps(message).encode())
+            for blob in blobs:
+                self._connection.send_bytes(blob)
+
+    def receive(self) -> dict[str, Any]:
+        """The next message; raises `ChildHung` or `ChildDied`.
+
+        Only the time spent here counts against the limit, and only while nothing is decoded: a
+        child stopped because its reader is slow is not late.
+        """
+        return json.loads(self.receive_bytes())
+
+    def receive_bytes(self) -> bytes:
+        """The next message as it came."""
+        silent_sec, progress = 0.0, self.ring.progress
+        try:
+            while not self._connection.poll(_SLICE_SEC):
+                self.resume()  # it may have stopped itself just after its last frame was taken
+                silent_sec += _SLICE_SEC
+                if self.ring.progress != progress:
+                    silent_sec, progress = 0.0, self.ring.progress
+                if silent_sec > self._timeout_sec:
+                    raise ChildHung(f"nothing came for {self._timeout_sec:g} s")
+            return self._connection.recv_bytes()
+        except (EOFError, ConnectionResetError):
+            raise ChildDied(self._exit_reason()) from None
+
+    def resume(self) -> None:
+        """Let the child run if it has stopped itself."""
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Kill the child and wait until it is gone."""
+        if self._connection.closed:
+            return
+        self._connection.close()
+        os.close(self._memory_fd)
+        with self._control:
+            self._signal(signal.SIGKILL)
+            while self._control.recv(16):  # its exit code, then the end
+                pass
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._pidfd is None:
+            _, fds, _, _ = socket.recv_fds(self._control, 3, 1)
+            self._pidfd = fds[0] if fds else None
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def _exit_reason(self) -> str:
+        self._signal(signal.SIGKILL)
+        if self._pidfd is None:
+            raise RuntimeError("the decoder server does not start; what it printed says why")
+        code = self._control.recv(16).decode()
+        if not code:
+            return "the decoder server was killed"
+        number = int(code)
+        return f"killed by {signal.Signals(-number).name}" if number < 0 else f"exit code {number}"
+
+
+class _Server:
+    """The process to fork from: started when first needed, again when it is gone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
+
+    def request(self, fds: list[int]) -> None:
+        """Have a child forked that gets these descriptors."""
+        with self._lock:
+            if self._requests is not None:
+                with contextlib.suppress(OSError):
+                    socket.send_fds(self._requests, [b"+"], fds)
+                    return
+            self._start()
+            assert self._requests is not None
+            socket.send_fds(self._requests, [b"+"], fds)
+
+    def _start(self) -> None:
+        self.stop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        package = str(Path(__file__).resolve().parent)
+        command = [sys.executable, "-P", "-c", _BOOT, package, str(theirs.fileno()), str(os.getpid())]
+        one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # a fork needs a single thread
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **one_thread, "PYTHONSAFEPATH": "1"},
+                start_new_session=True,  # Ctrl-C and Ctrl-Z are for the caller
+            )
+        self._requests = ours
+
+    def stop(self) -> None:
+        """End the server and with it every child."""
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+    def forget(self) -> None:
+        """After a fork: the server is the parent's."""
+        if self._requests is not None:
+            self._requests.close()
+        if self._process is not None:
+            self._process.returncode = 0  # not ours to wait for
+        self.__init__()  # type: ignore[misc]
+
+
+_SERVER = _Server()
+atexit.register(_SERVER.stop)
+os.register_at_fork(after_in_child=_SERVER.forget)

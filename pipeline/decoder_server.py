@@ -1,0 +1,164 @@
+"""The process that decoder processes are forked from, and what one of them does.
+
+    caller  -- request: 3 descriptors -->  server  -- fork -->  child
+       |<------- control: exit code -------|                      |
+       |<------- connection: JSON, both ways ------------------->|
+       |<------- memory file: frames (`ring`) -------------------|
+
+The server has the decoding libraries loaded, so that a video costs a fork and not an import. It is
+started by `decoder_client` in a way that neither the caller's script nor a module in the current
+folder runs in it; it does not load the networks.
+
+No process outlives the caller: the server ends with it; a child, stopped or not, ends with the
+server, and as soon as the caller closes its end of `control`.
+"""
+
+import ctypes
+import dataclasses
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pipeline import decoder
+from pipeline.decoder import DecodeError, Scan
+from pipeline.ring import Ring
+
+_PR_SET_PDEATHSIG = 1
+_CONNECTION_FD, _MEMORY_FD = 3, 4  # in the child
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class _Child:
+    pid: int
+    exited: int  # pid file descriptor
+    control: socket.socket
+
+
+def serve(requests_fd: int, caller_pid: int) -> None:
+    """Fork a child for every request, until the caller closes its end or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller to handle
+    gc.freeze()
+    caller = os.pidfd_open(caller_pid)
+    if os.getppid() != caller_pid:  # it was gone before
+        return
+    requests = socket.socket(fileno=requests_fd)
+    selector = selectors.DefaultSelector()
+    selector.register(caller, selectors.EVENT_READ)
+    selector.register(requests, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            child = key.data
+            if key.fileobj == caller:
+                return
+            if key.fileobj is requests:
+                _, fds, _, _ = socket.recv_fds(requests, 1, 3)
+                if len(fds) < 3:
+                    return
+                child = _fork(*fds)
+                selector.register(child.exited, selectors.EVENT_READ, child)
+                selector.register(child.control, selectors.EVENT_READ, child)
+            elif key.fileobj == child.exited:
+                _reap(child, selector)
+            elif child.control in selector.get_map():  # the caller has closed it
+                os.kill(child.pid, signal.SIGKILL)
+                selector.unregister(child.control)
+
+
+def _reap(child: _Child, selector: selectors.BaseSelector) -> None:
+    _, status = os.waitpid(child.pid, 0)
+    selector.unregister(child.exited)
+    os.close(child.exited)
+    if child.control in selector.get_map():
+        selector.unregister(child.control)
+    with child.control:
+        try:
+            child.control.send(str(os.waitstatus_to_exitcode(status)).encode())
+        except OSError:
+            return  # nobody waits for it any more
+
+
+def _fork(connection_fd: int, memory_fd: int, control_fd: int) -> _Child:
+    server_pid = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become_child(server_pid, connection_fd, memory_fd)
+    os.close(connection_fd)
+    os.close(memory_fd)
+    control = socket.socket(fileno=control_fd)
+    exited = os.pidfd_open(pid)
+    socket.send_fds(control, [b"pid"], [exited])
+    return _Child(pid, exited, control)
+
+
+def _become_child(server_pid: int, connection_fd: int, memory_fd: int) -> NoReturn:
+    """Keep two descriptors of all that the server has, do the work, never return."""
+    code = 1
+    try:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server_pid:
+            os._exit(1)
+        connection_fd, memory_fd = os.dup(connection_fd), os.dup(memory_fd)  # now neither is 3 or 4
+        os.dup2(connection_fd, _CONNECTION_FD)
+        os.dup2(memory_fd, _MEMORY_FD)
+        os.closerange(_MEMORY_FD + 1, os.sysconf("SC_OPEN_MAX"))
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 1)
+        os.dup2(null, 2)  # what native code prints
+        _answer(Connection(_CONNECTION_FD), Ring(_MEMORY_FD))
+        code = 0
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        code = 0  # the caller has lost interest
+    except BaseException:
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(code)  # no destructor of native code, which may hang
+
+
+def _answer(connection: Connection, ring: Ring) -> None:
+    """One video: scan it, count it if asked to, decode it as planned by the caller."""
+    request = json.loads(connection.recv_bytes())
+    path = Path(request["path"])
+    try:
+        known = decoder.scan(path, ring.advance)
+        _send_scan(connection, known)
+        plan = json.loads(connection.recv_bytes())
+        if plan["do"] == "count":
+            known = decoder.count(path, known, ring.advance)
+            _send_scan(connection, known)
+            plan = json.loads(connection.recv_bytes())
+        wanted_F = np.frombuffer(connection.recv_bytes(), dtype=bool)
+        ring.allocate(plan["slots"], known.height, known.width)
+        for frame in decoder.frames(path, known, plan["decoder"], wanted_F, plan["threads"], ring.advance):
+            while ring.full:
+                # Stops decord's own threads too: they would decode the rest of the file into memory.
+                os.kill(os.getpid(), signal.SIGSTOP)
+            ring.put(frame)
+            _send(connection, {"is": "frame"})
+        _send(connection, {"is": "end"})
+    except DecodeError as error:
+        _send(connection, {"is": "error", "reason": error.reason, "found": error.found})
+
+
+def _send_scan(connection: Connection, known: Scan) -> None:
+    arrays = {"pts_F", "first_HWC"}
+    fields = {f.name: getattr(known, f.name) for f in dataclasses.fields(known) if f.name not in arrays}
+    for name in ("time_base", "rate"):
+        fields[name] = [fields[name].numerator, fields[name].denominator]
+    _send(connection, {"is": "scan", "has_pts": known.pts_F is not None, **fields})
+    connection.send_bytes(b"" if known.pts_F is None else known.pts_F.tobytes())
+
+
+def _send(connection: Connection, message: dict[str, Any]) -> None:
+    connection.send_bytes(json.dumps(message).encode())

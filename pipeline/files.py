@@ -1,0 +1,109 @@
+"""Files that are whole or not there: temporary name, fsync, rename."""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+_TMP = ".augrgb-tmp-"
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON value, the same for equal values: 64 hex digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes: 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """`write(file)` into a temporary neighbour, then give it its name: never a part of a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # not derived from the name, which may be as long as the file system allows
+    temporary = path.parent / f"{_TMP}{os.getpid()}-{hashlib.sha256(path.name.encode()).hexdigest()[:16]}"
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _fsync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A JSON file, indented, NaN refused."""
+    data = (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    write_atomic(path, lambda file: file.write(data))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; {} where there is none or it cannot be read as one."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def sweep_temporary(folder: Path) -> int:
+    """Remove temporary files whose process is gone (killed in the middle); returns how many."""
+    count = 0
+    for path in folder.rglob(f"{_TMP}*"):
+        pid = path.name.removeprefix(_TMP).split("-")[0]
+        if pid.isdigit() and int(pid) != os.getpid() and Path(f"/proc/{pid}").exists():
+            continue
+        path.unlink(missing_ok=True)
+        count += 1
+    return count
+
+
+class ContentHashes:
+    """sha256 of videos, remembered by (path, size, modification time, inode); taken anew when any differs."""
+
+    def __init__(self, database: Path) -> None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        self._database = database
+        with self._connect() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS content "
+                "(path TEXT PRIMARY KEY, size INT, mtime_ns INT, inode INT, sha256 TEXT)"
+            )
+
+    def sha256(self, path: Path) -> str:
+        """Hash of the file's content; OSError where it cannot be read."""
+        stat = path.stat()
+        state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        name = str(path.resolve())
+        with self._connect() as connection:
+            query = "SELECT size, mtime_ns, inode, sha256 FROM content WHERE path = ?"
+            row = connection.execute(query, (name,)).fetchone()
+            if row is not None and row[:3] == state:
+                return row[3]
+            content = file_sha256(path)
+            connection.execute("REPLACE INTO content VALUES (?, ?, ?, ?, ?)", (name, *state, content))
+        return content
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._database, timeout=60)) as connection, connection:
+            yield connection
+
+
+def _fsync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,84 @@
+"""What a person sees while it works: a bar on a terminal, plain lines elsewhere, JSON lines in the log."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+PLAIN_EVERY_SEC = 5.0
+
+
+@dataclass
+class Bar:
+    """Counts finished items of one task; `advance` after each."""
+
+    name: str
+    total: int
+    shown: RichProgress | None = None
+    done: int = 0
+    started: float = field(default_factory=time.monotonic)
+    _printed: float = field(default_factory=time.monotonic)
+
+    def advance(self, note: str = "") -> None:
+        """One more is done; `note` is shown beside the count."""
+        self.done += 1
+        if self.shown is not None:
+            self.shown.update(self.shown.task_ids[0], completed=self.done, note=note)
+        elif time.monotonic() - self._printed >= PLAIN_EVERY_SEC and self.done < self.total:
+            self._printed = time.monotonic()
+            print(f"{self.name}  {self.done}/{self.total}  {self._left()}  {note}".rstrip(), flush=True)
+
+    def _left(self) -> str:
+        elapsed = time.monotonic() - self.started
+        left = elapsed / self.done * (self.total - self.done)
+        return f"{timedelta(seconds=round(elapsed))} gone, {timedelta(seconds=round(left))} left"
+
+
+class Progress:
+    """Where stages say what they do. `log` is OUT/log.jsonl; none: nothing is kept."""
+
+    def __init__(self, log: Path | None = None, *, quiet: bool = False) -> None:
+        self.console = Console(quiet=quiet, highlight=False, soft_wrap=not sys.stdout.isatty(), markup=False)
+        self._quiet, self._log = quiet, log
+
+    def say(self, text: str) -> None:
+        """A line for the user; control characters from file names are shown, not obeyed."""
+        self.console.print("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+
+    def event(self, what: str, **fields: Any) -> None:
+        """A line in the log: time, what, fields."""
+        if self._log is None:
+            return
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps(
+            {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what, **fields}
+        )
+        with self._log.open("a") as file:
+            file.write(line + "\n")
+
+    @contextmanager
+    def bar(self, name: str, total: int) -> Iterator[Bar]:
+        """A task of `total` items, with the time it will still take."""
+        if self._quiet or not self.console.is_terminal:
+            yield Bar(name, total) if not self._quiet else Bar(name, 0)
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),  # notes hold file names
+        )
+        with RichProgress(*columns, console=self.console, transient=True) as shown:
+            shown.add_task(name, total=total, note="")
+            yield Bar(name, total, shown)

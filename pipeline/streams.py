@@ -1,0 +1,109 @@
+"""From frames to features: one pass over a video feeds every extractor that wants it.
+
+Shapes: N frames in a chunk, L frames per clip, H W pixels, T steps, D feature size.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from extractors.base import Extractor
+
+
+class FeatureStream:
+    """One extractor on one video: chunks of frames in, one feature per window out.
+
+    Holds only the per-frame products that a window still needs. Batches are laid out from the
+    video's first window, so that what else is extracted changes no bit.
+    """
+
+    def __init__(self, extractor: Extractor, batch_clips: int) -> None:
+        self._extractor, self._batch = extractor, batch_clips
+        self._unpaired: Tensor | None = None  # the last frame, where products look one frame ahead
+        self._held: list[Tensor] = []  # products of frames _first, _first + 1, ...
+        self._first = 0
+        self._next_window = 0
+        self._clips: list[Tensor] = []
+        self._rows: list[Tensor] = []
+
+    def push(self, rgb_NHWC: Tensor) -> None:
+        """The next frames of the video, uint8, on the extractor's device."""
+        if self._extractor.lookahead:
+            if self._unpaired is not None:
+                rgb_NHWC = torch.cat([self._unpaired, rgb_NHWC])
+            self._unpaired = rgb_NHWC[-1:]
+            if len(rgb_NHWC) == 1:
+                return
+        self._held.extend(self._extractor.frames(rgb_NHWC).unbind())
+        window = self._extractor.window
+        received = self._first + len(self._held)
+        while (end := self._next_window * window.stride + window.offset + window.length) <= received:
+            self._add_clip(end - window.length, received)
+
+    def finish(self) -> np.ndarray:
+        """After the last frame: the rows of all windows, (T, D) float32."""
+        if self._extractor.lookahead:
+            assert self._unpaired is not None, "a video has at least one frame"
+            still = torch.cat([self._unpaired] * 2)
+            self._held.append(self._held[-1] if self._held else self._extractor.frames(still)[0])
+        window = self._extractor.window
+        received = self._first + len(self._held)
+        while self._next_window < window.count(received):
+            self._add_clip(self._next_window * window.stride + window.offset, received)
+        self._flush()
+        return torch.cat(self._rows).float().cpu().numpy()
+
+    def _add_clip(self, start: int, received: int) -> None:
+        """The window that starts at frame `start`; outside the video its edge frames repeat."""
+        window = self._extractor.window
+        frames_L = np.clip(np.arange(start, start + window.length), 0, received - 1) - self._first
+        self._clips.append(torch.stack([self._held[i] for i in frames_L]))
+        if len(self._clips) == self._batch:
+            self._flush()
+        self._next_window += 1
+        needed = max(0, self._next_window * window.stride + window.offset)
+        # a padded window past the end still repeats the last frame: keep one
+        drop = min(needed - self._first, len(self._held) - 1)
+        if drop > 0:
+            del self._held[:drop]
+            self._first += drop
+
+    def _flush(self) -> None:
+        if self._clips:
+            self._rows.append(self._extractor.clips(torch.stack(self._clips)))
+            self._clips.clear()
+
+
+def run_streams(
+    frames: Iterable[np.ndarray], extractors: Sequence[Extractor], *, chunk_frames: int, batch_clips: int
+) -> list[np.ndarray]:
+    """Features (T, D) float32 of each extractor, from one pass over sampled frames (H, W, 3) uint8.
+
+    Frames cross to the device once, `chunk_frames` at a time, as uint8. At least one frame is needed.
+    """
+    streams = [FeatureStream(extractor, batch_clips) for extractor in extractors]
+    device = extractors[0].device
+    with torch.inference_mode():
+        for chunk in chunks(frames, chunk_frames, pinned=device.type == "cuda"):
+            rgb_NHWC = chunk.to(device, non_blocking=True)
+            for stream in streams:
+                stream.push(rgb_NHWC)
+        return [stream.finish() for stream in streams]
+
+
+def chunks(frames: Iterable[np.ndarray], size: int, *, pinned: bool = False) -> Iterator[Tensor]:
+    """Consecutive frames as uint8 tensors (N, H, W, 3), N <= size; each is the caller's to keep."""
+    buffer: Tensor | None = None
+    filled = 0
+    for frame in frames:
+        if buffer is None:
+            buffer = torch.empty((size, *frame.shape), dtype=torch.uint8, pin_memory=pinned)
+        np.copyto(buffer[filled].numpy(), frame)
+        filled += 1
+        if filled == size:
+            yield buffer
+            buffer, filled = None, 0
+    if buffer is not None and filled:
+        yield buffer[:filled]

@@ -1,0 +1,352 @@
+"""Video files to frames: the one way to get them.
+
+    with open_video("a.mp4", fps=25) as stream:
+        stream.meta, stream.frame_index_S       # known before the first frame
+        for frame_HWC in stream: ...            # uint8, upright, one per sample, in order
+        stream.result                           # what was decoded, and how
+
+A video is decoded once, forward, in a process of its own (`decoder_server`) that stops while its
+reader is busy, so memory does not grow with the length; it is killed when it hangs. decord decodes
+what it decodes rightly, PyAV the rest. After any error of decord everything is decoded again from
+the first frame with PyAV; `decode` does that for you.
+"""
+
+import functools
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import numpy as np
+
+from pipeline.decoder_client import ChildDied, ChildHung, DecoderProcess
+from pipeline.timeline import Clock
+
+T = TypeVar("T")
+
+_MIN_SLOTS, _MAX_SLOTS = 4, 64  # frames that wait; more of them only leave the processor's caches
+_MAX_THREADS = 4
+
+
+class VideoError(ValueError):
+    """This file cannot be turned into frames; the message says what was found and what to do.
+
+    `reason` is its short class: not_found, not_a_file, unreadable, empty, no_video_stream, no_frames,
+    unknown_codec, decode_error, damaged, truncated, hang, crash.
+    """
+
+    def __init__(self, path: Path, reason: str, found: str, remedy: str | None = None) -> None:
+        super().__init__(f"{path}: {found}; {remedy or _REMEDIES.get(reason, _REMAKE)}")
+        self.path = path
+        self.reason = reason
+
+
+_REMAKE = "expected a video that plays to its end: make it anew (ffmpeg -i IN -c:v libx264 OUT.mp4)"
+_REMEDIES = {
+    "not_found": "expected a video file: check the path",
+    "not_a_file": "expected a video file",
+    "unreadable": "expected a video file, such as MP4, MKV, WebM or AVI: check what it is (ffprobe)",
+    "empty": "expected a video: copy or download it again",
+    "no_video_stream": "expected a stream of moving pictures: leave this file out",
+    "hang": "expected frames: make it anew (ffmpeg -i IN -c:v libx264 OUT.mp4), or allow more time",
+    "truncated": "expected the whole file: get it again",
+}
+_KEEP = "expected all of them: get or make the file again, or keep what is there (partial: keep)"
+
+
+class RedoWithFallback(Exception):
+    """Decoding failed on the way: drop every frame of this video and open it with `after=` this."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@dataclass(frozen=True)
+class DecodePolicy:
+    """What changes the numbers: which decoder, and whether part of a damaged video will do."""
+
+    decoder: Literal["auto", "decord", "pyav"] = "auto"
+    partial: Literal["fail", "keep"] = "fail"
+
+    def identity(self) -> dict[str, Any]:
+        """The policy and the versions of the libraries, for cache keys."""
+        return {"decoder": self.decoder, "partial": self.partial, **_library_versions()}
+
+
+@dataclass(frozen=True)
+class VideoMeta:
+    """A video stream as it will be decoded: upright, `clock.num_frames` frames."""
+
+    path: Path
+    width: int
+    height: int
+    clock: Clock
+    codec: str
+    pix_fmt: str
+    bit_depth: int
+    rotation: int  # degrees counter-clockwise that make a stored frame upright, already applied
+    stream_index: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DecodeResult:
+    """What came of decoding a video to its end."""
+
+    meta: VideoMeta
+    decoder: Literal["decord", "pyav"]
+    why: str  # this decoder
+    num_sampled: int  # S
+    expected_frames: int  # what the container promised
+    partial: bool = False
+    error: str | None = None  # what is wrong with a partial video
+
+    @property
+    def num_frames(self) -> int:
+        """F."""
+        return self.meta.clock.num_frames
+
+
+def probe(path: str | os.PathLike[str], *, timeout_sec: float = 60.0) -> VideoMeta:
+    """Read all packets, decode one frame: size, clock, codec. Raises `VideoError`."""
+    with open_video(path, fps=None, timeout_sec=timeout_sec) as stream:
+        return stream.meta
+
+
+def decode(
+    path: str | os.PathLike[str],
+    consume: Callable[["VideoStream"], T],
+    *,
+    fps: float | None,
+    policy: DecodePolicy = DecodePolicy(),
+    timeout_sec: float = 60.0,
+    queue_bytes: int = 64 << 20,
+) -> tuple[T, DecodeResult]:
+    """Call `consume` with the stream and return its value, and how the video was decoded.
+
+    `consume` must read the stream to its end. Where decoding fails on the way, what it did is
+    dropped and it is called once more, with all frames from PyAV. Raises `VideoError`.
+    """
+    after = None
+    while True:
+        with open_video(
+            path, fps=fps, policy=policy, timeout_sec=timeout_sec, queue_bytes=queue_bytes, after=after
+        ) as stream:
+            try:
+                return consume(stream), stream.result
+            except RedoWithFallback as failure:
+                after = failure
+
+
+def open_video(
+    path: str | os.PathLike[str],
+    *,
+    fps: float | None,
+    policy: DecodePolicy = DecodePolicy(),
+    timeout_sec: float = 60.0,
+    queue_bytes: int = 64 << 20,
+    after: RedoWithFallback | None = None,
+) -> "VideoStream":
+    """Scan a video and plan its samples; frames come by iterating.
+
+    `fps` None takes every frame. `timeout_sec` limits how long decoding may stand still, and
+    `queue_bytes` how much of decoded frames waits for the reader (at least 4 frames, at most 64).
+    """
+    return VideoStream(Path(path), fps, policy, timeout_sec, queue_bytes, after)
+
+
+class VideoStream:
+    """One forward pass over the sampled frames of a video; a context manager.
+
+    Iterating yields S arrays (H, W, 3) uint8, frame `frame_index_S[j]` as the j-th. An array is a
+    view into shared memory: it is valid until the next one is asked for, so copy what you keep.
+    Raises `VideoError`, or `RedoWithFallback` where frames may have been handed out in vain.
+    """
+
+    meta: VideoMeta
+    frame_index_S: np.ndarray  # int64, not decreasing
+
+    def __init__(
+        self,
+        path: Path,
+        fps: float | None,
+        policy: DecodePolicy,
+        timeout_sec: float,
+        queue_bytes: int,
+        after: RedoWithFallback | None,
+    ) -> None:
+        self._path, self._policy, self._after = path, policy, after
+        self._queue_bytes = queue_bytes
+        self._decoder: Literal["decord", "pyav"] = "pyav"  # scans
+        self._started = False
+        self._result: DecodeResult | None = None
+        _check_file(path)
+        self._child = DecoderProcess(path.absolute(), timeout_sec)
+        try:
+            scan = self._scan()
+            self._decoder, self._why = self._choose(scan)
+            self._error: str | None = scan["error"]
+            self._expected_frames: int = scan["expected_frames"]
+            self.meta = _meta(path, scan)
+            self.frame_index_S = self.meta.clock.sample(fps)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def num_sampled(self) -> int:
+        """S."""
+        return len(self.frame_index_S)
+
+    @property
+    def result(self) -> DecodeResult:
+        """What was decoded: once iteration has come to its end."""
+        assert self._result is not None, "the stream was not read to its end"
+        return self._result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill the decoder process; called by leaving the context."""
+        self._child.close()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        self._start()
+        ring = self._child.ring
+        _, repeats = np.unique(self.frame_index_S, return_counts=True)
+        for repeat in repeats.tolist():
+            self._expect("frame")
+            frame_HWC = ring.oldest()
+            for _ in range(repeat):
+                yield frame_HWC
+            ring.take()
+            if ring.low:
+                self._child.resume()
+        self._expect("end")
+        self._result = DecodeResult(
+            meta=self.meta,
+            decoder=self._decoder,
+            why=self._why,
+            num_sampled=self.num_sampled,
+            expected_frames=self._expected_frames,
+            partial=self._error is not None,
+            error=self._error,
+        )
+
+    def _start(self) -> None:
+        assert not self._started, "a stream is read once"
+        self._started = True
+        height, width = self.meta.height, self.meta.width
+        wanted_F = np.zeros(self.meta.clock.num_frames, dtype=bool)
+        wanted_F[self.frame_index_S] = True
+        slots = min(max(_MIN_SLOTS, self._queue_bytes // (height * width * 3)), _MAX_SLOTS)
+        self._child.ring.allocate(slots, height, width)
+        threads = min(_MAX_THREADS, len(os.sched_getaffinity(0)))
+        plan = {"do": "decode", "decoder": self._decoder, "slots": slots, "threads": threads}
+        self._child.send(plan, wanted_F.tobytes())
+
+    def _scan(self) -> dict[str, Any]:
+        """The packets' story; where it does not hold, that of a whole decode."""
+        scan = self._receive_scan()
+        if scan["error"] is not None and self._policy.partial == "fail":
+            raise VideoError(self._path, "truncated", _shortage(scan), _KEEP)
+        if self._after is not None or scan["error"] is not None:
+            self._child.send({"do": "count"})
+            scan = self._receive_scan()
+            if scan["error"] is not None and self._policy.partial == "fail":
+                raise VideoError(self._path, "damaged", _shortage(scan), _KEEP)
+        return scan
+
+    def _choose(self, scan: dict[str, Any]) -> tuple[Literal["decord", "pyav"], str]:
+        if self._after is not None:
+            return "pyav", f"again from the first frame: {self._after.why}"
+        if self._policy.decoder != "auto":
+            return self._policy.decoder, "asked for"
+        if scan["error"] is not None:
+            return "pyav", "the file is damaged"
+        if scan["avoid_decord"] is not None:
+            return "pyav", scan["avoid_decord"]
+        return "decord", "default"
+
+    def _receive_scan(self) -> dict[str, Any]:
+        scan = self._expect("scan")
+        pts = np.frombuffer(self._child.receive_bytes(), dtype=np.int64)
+        return {**scan, "pts_F": pts if scan["has_pts"] else None}
+
+    def _expect(self, kind: str) -> dict[str, Any]:
+        """The next message, which must be of this kind, else what went wrong as the right exception."""
+        try:
+            message = self._child.receive()
+        except ChildHung as hang:
+            raise self._failure("hang", f"{self._decoder} hangs: {hang}") from None
+        except ChildDied as crash:
+            raise self._failure("crash", f"{self._decoder} crashed: {crash}") from None
+        if message["is"] == "error":
+            raise self._failure(message["reason"], message["found"])
+        assert message["is"] == kind, f"expected {kind}, got {message}"
+        return message
+
+    def _failure(self, reason: str, found: str) -> VideoError | RedoWithFallback:
+        if self._started and self._after is None and self._policy.decoder != "decord":
+            return RedoWithFallback(found)
+        return VideoError(self._path, reason, found)
+
+
+def _check_file(path: Path) -> None:
+    """What can be said without a decoder."""
+    if not path.exists():
+        raise VideoError(path, "not_found", "no such file")
+    if not path.is_file():
+        raise VideoError(path, "not_a_file", "is a folder" if path.is_dir() else "is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise VideoError(path, "unreadable", "no permission to read")
+    if path.stat().st_size == 0:
+        raise VideoError(path, "empty", "0 bytes")
+
+
+def _meta(path: Path, scan: dict[str, Any]) -> VideoMeta:
+    return VideoMeta(
+        path=path,
+        width=scan["width"],
+        height=scan["height"],
+        clock=_clock(scan),
+        codec=scan["codec"],
+        pix_fmt=scan["pix_fmt"],
+        bit_depth=scan["bit_depth"],
+        rotation=scan["rotation"],
+        stream_index=scan["stream_index"],
+        notes=tuple(scan["notes"]),
+    )
+
+
+def _clock(scan: dict[str, Any]) -> Clock:
+    pts_F = scan["pts_F"]
+    if pts_F is None:
+        return Clock.constant(scan["num_frames"], Fraction(*scan["rate"]))
+    time_base = Fraction(*scan["time_base"])
+    start_sec = float(int(pts_F[0]) * time_base) - scan["origin_sec"]
+    return Clock(pts_F - pts_F[0], time_base, start_sec)
+
+
+def _shortage(scan: dict[str, Any]) -> str:
+    return f"{scan['num_frames']} of {scan['expected_frames']} frames ({scan['error']})"
+
+
+@functools.cache
+def _library_versions() -> dict[str, str | None]:
+    """Versions as installed, without loading the libraries; None where one is missing."""
+    versions: dict[str, str | None] = {}
+    for name in ("decord", "av"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
