@@ -144,6 +144,8 @@ def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
         key, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"--set {text}: expected a.b=value")
+        if key.strip() == "preset":
+            raise ConfigError(f"--set {text}: a preset is all settings at once; use --preset")
         try:
             change = yaml.safe_load(value)
         except yaml.YAMLError as error:

@@ -4,13 +4,14 @@ It runs in a child process (`decoder_server`), because both are native code that
 on a bad file. Everything is read forward, never sought: seeking is silently wrong on open-GOP video.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,8 @@ _DECORD_CONTAINERS = frozenset([MOV, MATROSKA, AVI])
 _DECORD_CODECS = frozenset(["h264", "hevc", "mpeg4", "vp8", "vp9", "mpeg1video", "mpeg2video", "mjpeg"])
 # decord fails as soon as it has put one frame in the place of another (a share of the frames).
 _DECORD_FAULTS = 1e-9
+# It has no limit of its own to how far it decodes ahead.
+_DECORD_HOARD_BYTES = 512 << 20
 _DECORD_LOG_PREFIX = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ")
 
 Tick = Callable[[], None]  # called for every packet and frame: tells a watchdog that work goes on
@@ -108,7 +111,7 @@ def scan(path: Path, tick: Tick) -> Scan:
         )
 
 
-def count(path: Path, known: Scan, tick: Tick) -> Scan:
+def recount(path: Path, known: Scan, tick: Tick) -> Scan:
     """Decode everything with PyAV once, where packets do not tell which frames come.
 
     The same frames will come when it is decoded again. Where frames are missing, `error` says so,
@@ -181,8 +184,7 @@ def _decord_frames(path: Path, known: Scan, num_threads: int, tick: Tick) -> Ite
     cpu = decord.cpu(0)
     reader = decord.VideoReader(str(path), ctx=cpu, num_threads=num_threads, fault_tol=_DECORD_FAULTS)
     shape = known.first_HWC.shape
-    first = True
-    while True:
+    for done in count(1):
         try:
             frame = reader.next()
         except StopIteration:
@@ -190,10 +192,31 @@ def _decord_frames(path: Path, known: Scan, num_threads: int, tick: Tick) -> Ite
         tick()
         if frame.shape != shape:
             raise DecodeError("decode_error", f"decord gave a frame of shape {frame.shape}, expected {shape}")
-        if first and known.bit_depth == 8 and not np.array_equal(frame.asnumpy(), known.first_HWC):
+        to_rgb = partial(np.from_dlpack, _DecordFrame(frame))
+        if done == 1 and known.bit_depth == 8 and not np.array_equal(to_rgb(), known.first_HWC):
             raise DecodeError("decode_error", "decord's first frame is not the first frame")
-        first = False
-        yield frame.asnumpy
+        if done % 16 == 0 and _private_bytes() > max(_DECORD_HOARD_BYTES, 48 * known.first_HWC.nbytes):
+            raise DecodeError("decode_error", "decord fills the memory with frames not yet asked for")
+        yield to_rgb
+
+
+@dataclass(frozen=True)
+class _DecordFrame:
+    """decord's memory as an array without a copy: it decodes ahead for as long as we copy."""
+
+    frame: Any
+
+    def __dlpack__(self, **_: object) -> Any:
+        return self.frame.to_dlpack()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)  # CPU
+
+
+def _private_bytes() -> int:
+    """Resident memory of this process that it shares with no other."""
+    _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _pyav_frames(path: Path, known: Scan, num_threads: int, tick: Tick) -> Iterator[_ToRgb]:

@@ -95,6 +95,7 @@ class DecoderProcess:
             return
         self._connection.close()
         os.close(self._memory_fd)
+        self.ring.close()
         with self._control:
             self._signal(signal.SIGKILL)
             while self._control.recv(16):  # its exit code, then the end

@@ -134,8 +134,8 @@ def _answer(connection: Connection, ring: Ring) -> None:
         known = decoder.scan(path, ring.advance)
         _send_scan(connection, known)
         plan = json.loads(connection.recv_bytes())
-        if plan["do"] == "count":
-            known = decoder.count(path, known, ring.advance)
+        if plan["do"] == "recount":
+            known = decoder.recount(path, known, ring.advance)
             _send_scan(connection, known)
             plan = json.loads(connection.recv_bytes())
         wanted_F = np.frombuffer(connection.recv_bytes(), dtype=bool)

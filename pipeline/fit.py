@@ -6,6 +6,7 @@ Shapes: B videos, T steps (padded), D feature size, K classes.
 import logging
 import shutil
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,9 @@ class Detector(L.LightningModule):
         self._losses: dict[str, list[tuple[float, float]]] = {"train": [], "val": []}
         self._validated: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def on_train_epoch_start(self) -> None:
-        # dropout depends on seed and epoch alone, not on where a run was resumed
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # dropout depends on seed, epoch and batch alone, not on where a run was resumed
+        torch.manual_seed(zlib.crc32(f"{self.seed} {self.current_epoch} {batch_idx}".encode()))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = classification_loss(self.model(batch.x_BTD, batch.mask_BT), batch.target_BTK, batch.mask_BT)
@@ -153,13 +154,17 @@ def fit(
         log_every_n_steps=1,
     )
     found = resume / "last.ckpt"
+    order = EpochShuffle(training, seed)
     if found.is_file():
-        progress.say(f"  {name}: goes on from its last whole epoch")
+        # the loop draws the first epoch's order before it tells the sampler which epoch it is
+        done = len(torch.load(found, map_location="cpu", weights_only=True)["history"])
+        order.set_epoch(done)
+        progress.say(f"  {name}: goes on after epoch {done} of {config.epochs}")
     with progress.bar(f"train {name}", config.epochs) as bar:
         module = Detector(model, config, seed, lambda row: bar.advance(_note(row)))
         trainer.fit(
             module,
-            _loader(training, config.batch_videos, EpochShuffle(training, seed)),
+            _loader(training, config.batch_videos, order),
             _loader(validation, config.batch_videos) if validation else None,
             ckpt_path=found if found.is_file() else None,
             weights_only=True,

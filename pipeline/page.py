@@ -55,7 +55,7 @@ def _data(
     metrics: Mapping[str, Any],
 ) -> ReportData:
     results = {
-        f"{model} ({protocol})" if len(protocols) > 1 else model: result
+        f"{model} ({protocol})" if len(protocols) > 1 else model: {**result, "missing": metrics["missing"]}
         for model, protocols in metrics.get("models", {}).items()
         for protocol, result in protocols.items()
     }

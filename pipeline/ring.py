@@ -39,6 +39,11 @@ class Ring:
         memory = mmap.mmap(self._fd, num_bytes, offset=_PAGE)
         self.slots_NHWC = np.frombuffer(memory, dtype=np.uint8).reshape(shape)
 
+    def close(self) -> None:
+        """Let go of the memory, once no frame of it is in use any more."""
+        self._counters = np.zeros(3, dtype=np.int64)
+        self.slots_NHWC = self.slots_NHWC[:0].copy()
+
     @property
     def progress(self) -> int:
         """Packets and frames the writer has handled: for a watchdog, to tell slow from stuck."""

@@ -259,7 +259,7 @@ class VideoStream:
         if scan["error"] is not None and self._policy.partial == "fail":
             raise VideoError(self._path, "truncated", _shortage(scan), _KEEP)
         if self._after is not None or scan["error"] is not None:
-            self._child.send({"do": "count"})
+            self._child.send({"do": "recount"})
             scan = self._receive_scan()
             if scan["error"] is not None and self._policy.partial == "fail":
                 raise VideoError(self._path, "damaged", _shortage(scan), _KEEP)

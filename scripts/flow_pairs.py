@@ -23,7 +23,7 @@ class FlowPool(Pool):
     """Rendered clips with the flow from each frame to the next; `size` is the height, the width 5/4 of it."""
 
     def array(self, name: str) -> np.ndarray:
-        """Memory map of `clips` (N, L, H, W, 3) uint8, `flow` (N, L - 1, H, W, 2) or `done` (N,)."""
+        """Memory map of `clips` (N, L, H, W, 3) uint8, their flow as `labels` (N, L - 1, H, W, 2), `done` (N,)."""
         path = self.folder / f"{name}.npy"
         if path.exists():
             return np.lib.format.open_memmap(path, mode="r+")
@@ -31,19 +31,14 @@ class FlowPool(Pool):
         picture = (self.size, self.size * 5 // 4)
         shape, dtype = {
             "clips": ((self.count, self.frames, *picture, 3), np.uint8),
-            "flow": ((self.count, self.frames - 1, *picture, 2), np.float16),
+            "labels": ((self.count, self.frames - 1, *picture, 2), np.float16),
             "done": ((self.count,), np.bool_),
         }[name]
         return np.lib.format.open_memmap(path, "w+", dtype, shape)
 
-    def render(self, workers: int) -> None:
-        """Render what is not there yet, in `workers` processes."""
-        self.array("flow")
-        super().render(workers)
-
     def render_part(self, indices_N: np.ndarray) -> None:
         """In a worker: these clips, then the marks that they are done."""
-        clips, flow, done = (self.array(name) for name in ("clips", "flow", "done"))
+        clips, flow, done = (self.array(name) for name in ("clips", "labels", "done"))
         for i in indices_N:
             clip = sample_clip_truth(
                 self.first_seed + int(i),
@@ -60,7 +55,7 @@ class FlowPool(Pool):
 
     def pairs(self, picked_B: list[int]) -> Pairs:
         """Pair p is frames p % (L - 1) and the next one of clip p // (L - 1)."""
-        clips, flow = self.array("clips"), self.array("flow")
+        clips, flow = self.array("clips"), self.array("labels")
         places = [divmod(p, self.frames - 1) for p in picked_B]
         first, second = (
             torch.from_numpy(np.stack([clips[n, i + k] for n, i in places])).permute(0, 3, 1, 2)
@@ -89,11 +84,8 @@ def augment_pairs(pairs: Pairs, size: int, rng: random.Random) -> Pairs:
     view_B33 = torch.stack([view(first.shape[-2:], size, rng) for _ in first])
     drift_B33 = torch.stack([torch.eye(3) if still else drift(size, rng) for still in still_B])
     moved_B33 = drift_B33 @ view_B33
-    return (
-        tint(warp(first, view_B33, size), size, rng),
-        tint(warp(second, moved_B33, size), size, rng),
-        warp_flow(flow_B2HW, view_B33, moved_B33, size),
-    )
+    looks = recolor(warp(first, view_B33, size), warp(second, moved_B33, size), rng)
+    return *looks, warp_flow(flow_B2HW, view_B33, moved_B33, size)
 
 
 def affine(scale_x: float, scale_y: float, angle: float, x: float, y: float) -> Tensor:
@@ -160,5 +152,16 @@ def warp_flow(flow_B2HW: Tensor, view_B33: Tensor, moved_B33: Tensor, size: int)
     return moved_B2P.unflatten(2, (size, size))
 
 
-def tint(x_BCHW: Tensor, size: int, rng: random.Random) -> Tensor:
-    raise NotImplementedError
+def recolor(first: Tensor, second: Tensor, rng: random.Random) -> tuple[Tensor, Tensor]:
+    """New colours, in the second frame a trace brighter or darker; noise of its own in each."""
+    matrix_BCC = torch.stack([color_matrix(rng) for _ in first])
+    brightness_B = torch.tensor([rng.uniform(-0.25, 0.25) for _ in first])
+    change_B = torch.tensor([math.exp(rng.gauss(0, 0.03)) for _ in first])
+    noise_B = torch.tensor([rng.choice((0, rng.uniform(0, 0.04))) for _ in first])
+    looks = []
+    for x_BCHW, gain_B in ((first, torch.ones_like(change_B)), (second, change_B)):
+        x_BCHW = torch.einsum("bchw,bcd->bdhw", x_BCHW, matrix_BCC * gain_B[:, None, None])
+        x_BCHW = x_BCHW + brightness_B[:, None, None, None]
+        x_BCHW = x_BCHW + torch.randn_like(x_BCHW) * noise_B[:, None, None, None]
+        looks.append(x_BCHW.clamp(-1, 1))
+    return looks[0], looks[1]

@@ -12,11 +12,12 @@ at the class in three of four cases and mislead in the fourth.
 
 from pipeline.synthetic.actions import ACTIONS, DEMO_ACTIONS, PRETRAIN_ACTIONS, Action, confusable_pairs
 from pipeline.synthetic.clips import Clip, sample_clip, sample_clip_truth
-from pipeline.synthetic.practice import Practice, World, render_practice, truth_spec
+from pipeline.synthetic.person import COCO_JOINTS
+from pipeline.synthetic.practice import render_practice, truth_spec
 from pipeline.synthetic.scene import Scene
 from pipeline.synthetic.script import Label
 from pipeline.synthetic.spec import SceneSpec
-from pipeline.synthetic.wardrobe import COCO_JOINTS
+from pipeline.synthetic.world import World
 
 __all__ = [
     "ACTIONS",
@@ -26,7 +27,6 @@ __all__ = [
     "Action",
     "Clip",
     "Label",
-    "Practice",
     "Scene",
     "SceneSpec",
     "World",

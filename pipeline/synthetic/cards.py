@@ -98,7 +98,8 @@ def _lay(piece: Card, placement_23: np.ndarray, x0: int, y0: int, x1: int, y1: i
 
 def motion(now_C23: np.ndarray, next_C23: np.ndarray) -> np.ndarray:
     """Affine map from a picture point to its displacement, for each card: (C, 2, 3)."""
-    inverse_C22 = np.linalg.inv(now_C23[:, :, :2])
+    (a, b), (c, d) = now_C23[:, 0, :2].T, now_C23[:, 1, :2].T
+    inverse_C22 = np.stack([d, -b, -c, a], axis=1).reshape(-1, 2, 2) / (a * d - b * c)[:, None, None]
     linear_C22 = next_C23[:, :, :2] @ inverse_C22
     shift_C2 = next_C23[:, :, 2] - np.einsum("cij,cj->ci", linear_C22, now_C23[:, :, 2])
     return np.concatenate([linear_C22 - np.eye(2), shift_C2[:, :, None]], axis=2)
@@ -117,7 +118,7 @@ def flow(motion_C23: np.ndarray, top_HW: np.ndarray) -> np.ndarray:
 def affine(
     along_T2: np.ndarray, across_T2: np.ndarray, anchor_T2: np.ndarray, texel: tuple[float, float]
 ) -> np.ndarray:
-    """Placements (T, 2, 3): texture x runs `across`, y runs `along` (pixels per texel), `texel` lands on `anchor`."""
+    """Placements (T, 2, 3) that bring `texel` to `anchor`; a texel is `across` by `along` pixels."""
     linear_T22 = np.stack([across_T2, along_T2], axis=2)
     shift_T2 = anchor_T2 - linear_T22 @ np.asarray(texel, dtype=float)
     return np.concatenate([linear_T22, shift_T2[:, :, None]], axis=2)

@@ -39,7 +39,7 @@ class Camera:
         self.drift = Wobble(rng, np.array([0.03 * size[0], 0.012 * size[1], 0.012, 0.03]), 0.04, 0.15)
 
     def at(self, time_T: np.ndarray, nearness: float) -> np.ndarray:
-        """Map from the world to the picture, (T, 2, 3), for things that move `nearness` times as far as people."""
+        """Map from the world to the picture, (T, 2, 3); `nearness`: of things, 1 for people."""
         x, y, roll, zoom = (self.shake.at(time_T) + self.drift.at(time_T)).T
         scale, centre = 1 + zoom, np.array(self.size) / 2
         cos, sin = scale * np.cos(roll), scale * np.sin(roll)

@@ -136,7 +136,7 @@ class Playwright:
         )
 
     def _busy(self, start: float, end: float) -> None:
-        """Fill one track for the whole stretch, others for a part of it, those with more actions more often."""
+        """Fill one track all the time, others for a part of it; those with more actions more often."""
         slots = [slot for slot in self.free_from if self.pairs[slot[1]]]
         choice = np.array([len(self.pairs[track]) for _, track in slots], dtype=float)
         order = self.rng.choice(len(slots), len(slots), replace=False, p=choice / choice.sum())
@@ -187,8 +187,8 @@ class Playwright:
         rate = float(self.rng.uniform(*action.rate_hz))
         wanted = np.ceil(self._duration(2.0, 4.5, limit - start) * rate)
         cycles = float(min(wanted, np.floor((self.seconds - start) * rate)))
-        if cycles < 1:
-            return limit
+        if cycles < 1.5 * rate:
+            return limit  # no room for a second and a half before the video's end
         end = start + cycles / rate
         phases = (cycles, 0.0) if action.backward else (0.0, cycles)
         self.motions.append(
@@ -222,7 +222,7 @@ class Playwright:
                 )
 
     def _label(self, person: int, pair: Pair, which: int, start: float, end: float) -> None:
-        """Write the label down; a thing of the pair's kind passes, more often with the pair's first action."""
+        """Note the label; a thing of the pair's kind passes by, more often with its first action."""
         self.labels.append(Label(round(start, 3), round(end, 3), pair[which].name, person))
         if self.rng.random() < (1 - self.bias if which else self.bias):
             kind = list(self.used).index(pair) % PROP_KINDS

@@ -11,9 +11,9 @@ from pipeline.synthetic import scenery
 from pipeline.synthetic.actions import CHANNELS, HOP, X, rest_pose
 from pipeline.synthetic.body import Stance
 from pipeline.synthetic.cards import Card, extents
+from pipeline.synthetic.person import Person
 from pipeline.synthetic.script import Script
 from pipeline.synthetic.spec import SceneSpec
-from pipeline.synthetic.wardrobe import Person
 
 # Stature as a share of the picture's height.
 _STATURES = {"train": (0.56, 0.70), "test": (0.46, 0.78), "any": (0.44, 0.80)}

@@ -43,7 +43,7 @@ function baseLayout(colors, extra) {
     font: { family: colors.font, size: 12, color: colors.muted },
     showlegend: false,
     dragmode: false,
-    hoverlabel: { bgcolor: colors.paper, bordercolor: colors.line, font: { color: colors.ink, size: 12, family: colors.font } },
+    hoverlabel: { align: "left", bgcolor: colors.paper, bordercolor: colors.line, font: { color: colors.ink, size: 12, family: colors.font } },
     ...extra,
   };
 }
@@ -114,7 +114,7 @@ function drawClasses(node, data, all) {
   const chance = {
     type: "scatter", mode: "markers", hoverinfo: "skip",
     x: rows.map((row) => (row.chance === null || row.ap.every((ap) => ap === null) ? null : 100 * row.chance)), y: rows.map((_, i) => i),
-    marker: { symbol: "line-ns-open", size: pitch - 8, color: colors.ink, line: { width: 2 } },
+    marker: { symbol: "line-ns-open", size: (pitch - 7) / 1.4, color: colors.ink, line: { width: 2 } },
   };
   const sides = rows.flatMap((row, i) => [
     { x: 0, xref: "paper", xanchor: "right", xshift: -8, y: i, text: fit(row.name, left - 14, labelFont), showarrow: false, font: { color: colors.ink, size: 12 } },

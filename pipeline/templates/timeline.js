@@ -118,7 +118,7 @@ class Timeline {
   }
 
   laneTexts(lane, i, left, colors) {
-    const width = this.narrow ? this.node.clientWidth - 70 : left - 16;
+    const width = this.narrow ? this.node.clientWidth - 96 : left - 16;
     const font = { color: lane.intervals.length ? colors.ink : colors.muted, size: 12 };
     const text = fit(lane.name, width, `12px ${colors.font}`);
     const { top, base } = this.place;

@@ -74,7 +74,7 @@ class VideoList {
   mark(row) {
     const current = row.video === this.chosen;
     row.classList.toggle("current", current);
-    row.querySelector("button").toggleAttribute("aria-current", current);
+    row.querySelector("button").setAttribute("aria-current", String(current));
   }
 
   choose(video, byReader) {

@@ -21,11 +21,12 @@ def paint_number(number: int, width: int = 128, height: int = 96) -> np.ndarray:
 
 
 def read_number(frame_HWC: np.ndarray) -> int:
-    """The number painted by `paint_number`, from the middles of the blocks."""
+    """The number painted by `paint_number`, from the brightness around the middle of each block."""
     height, width, _ = frame_HWC.shape
-    rows = (np.arange(3) * 2 + 1) * height // 6
-    columns = (np.arange(4) * 2 + 1) * width // 8
-    bits = frame_HWC[np.ix_(rows, columns)].mean(axis=2) > 125
+    rows, columns = (np.arange(3) * 2 + 1) * height // 6, (np.arange(4) * 2 + 1) * width // 8
+    reach = np.arange(-(width // 32), width // 32 + 1)
+    at = np.ix_((rows[:, None] + reach).ravel(), (columns[:, None] + reach).ravel())
+    bits = frame_HWC.mean(axis=2)[at].reshape(3, len(reach), 4, len(reach)).mean(axis=(1, 3)) > 125
     return int((bits.ravel() << np.arange(_BITS)).sum())
 
 

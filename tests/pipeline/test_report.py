@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
     @property
     def data(self) -> dict:
-        """The JSON island, the third of the page's scripts after theme: data, plotly.js, page."""
+        """The JSON that the scripts draw; the scripts are theme, data, plotly.js, page."""
         return json.loads(self.scripts[1])
 
 
@@ -136,9 +136,8 @@ def test_policy_allows_only_the_scripts_of_the_page(tmp_path):
     (policy,) = [value for tag, name, value in page.attributes if tag == "meta" and "default-src" in value]
     assert "default-src 'none'" in policy
     code = [text for index, text in enumerate(page.scripts) if index != 1]  # 1 is data, never run
-    hashes = {
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in code
-    }
+    digests = [hashlib.sha256(text.encode()).digest() for text in code]
+    hashes = {f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests}
     (allowed,) = re.findall(r"script-src ([^;]*);", policy)
     assert set(allowed.split()) == hashes
     assert len(hashes) == 3
@@ -170,10 +169,8 @@ def test_class_without_a_positive_has_no_figure(tmp_path):
 
 
 def test_unlabelled_run(tmp_path):
-    videos = (
-        panel("b.mp4", subset="unlabelled", intervals=None),
-        panel("c.mp4", subset=None, scores_FK=None),
-    )
+    video = panel("b.mp4", subset="unlabelled", intervals=None)
+    videos = (video, replace(video, name="c.mp4", subset=None, scores_FK=None))
     data = report(metrics={}, curves=(), videos=videos, failures=(), lint=(), stages=())
     page = page_of(data, tmp_path)
     assert "Not evaluated" in page.text
@@ -239,7 +236,9 @@ def test_hundreds_of_videos_are_listed_and_the_first_drawn(tmp_path):
     found = page.data["videos"]
     assert found[0]["name"] == "z.mp4"
     assert [video["scores"] is not None for video in found] == [True] * MAX_TIMELINES + [False] * 5
-    assert f"All {len(videos)} videos are listed; the first {MAX_TIMELINES}" in " ".join(page.text.split())
+    assert f"All {len(videos)} videos can be found here; the first {MAX_TIMELINES}" in " ".join(
+        page.text.split()
+    )
 
 
 def test_size_is_bounded_by_points_and_classes():

@@ -1,0 +1,78 @@
+"""Checkpoints load whole and safely, or say why not."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import build_model
+from pipeline.checkpoint import Checkpoint, CheckpointError
+from pipeline.config import load_config, to_values
+
+
+class Evil:
+    """What a pickle may do when it is loaded carelessly."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return (Path.touch, (self.mark,))
+
+
+@pytest.fixture
+def checkpoint():
+    config = load_config("tiny", overrides=["tcn.hidden=4", "tcn.layers=2"])
+    model = build_model("tcn", in_dim=6, num_classes=2, config=config.tcn)
+    return Checkpoint(
+        name="vanilla",
+        classes=("jump", "wave"),
+        config=to_values(config),
+        features={"rgb": {"extractor": {"name": "rgb"}, "decode": {"fps": 12.5}}},
+        in_dim=6,
+        state=model.state_dict(),
+        key="k" * 64,
+        best={"epoch": 3, "val_map": 0.5},
+        history=[{"epoch": 0, "train_loss": 1.0}],
+    )
+
+
+def test_what_was_saved_is_loaded_and_gives_the_same_numbers(tmp_path, checkpoint):
+    path = tmp_path / "checkpoints" / "vanilla.ckpt"
+    checkpoint.save(path)
+    again = Checkpoint.load(path)
+    x, mask = torch.randn(1, 9, 6), torch.ones(1, 9)
+    torch.testing.assert_close(again.build()(x, mask), checkpoint.build()(x, mask), rtol=0, atol=0)
+    assert {**again.__dict__, "state": 0} == {**checkpoint.__dict__, "state": 0}
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    mark, path = tmp_path / "mark", tmp_path / "evil.ckpt"
+    for write in (torch.save, lambda value, file: file.write_bytes(pickle.dumps(value, protocol=2))):
+        write({"format": 1, "state": Evil(mark)}, path)
+        with pytest.raises(CheckpointError, match=r"evil\.ckpt: not a checkpoint that can be read safely"):
+            Checkpoint.load(path)
+    assert not mark.exists()
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path, checkpoint):
+    path = tmp_path / "c.ckpt"
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        Checkpoint.load(path)
+    checkpoint.save(path)
+    whole = path.read_bytes()
+    for part in (b"", b"not a checkpoint", whole[: len(whole) // 2]):
+        path.write_bytes(part)
+        with pytest.raises(CheckpointError, match=r"c\.ckpt"):
+            Checkpoint.load(path)
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(CheckpointError, match="expected an augrgb checkpoint of format 1, found None"):
+        Checkpoint.load(path)
+
+
+def test_weights_that_do_not_fit_the_settings_are_refused(tmp_path, checkpoint):
+    path = tmp_path / "c.ckpt"
+    Checkpoint(**{**checkpoint.__dict__, "in_dim": 7}).save(path)
+    with pytest.raises(CheckpointError, match="do not fit"):
+        Checkpoint.load(path)

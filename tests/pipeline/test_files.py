@@ -1,0 +1,66 @@
+"""Files are whole or not there."""
+
+import os
+
+import pytest
+
+from pipeline.files import ContentHashes, digest, file_sha256, read_json, sweep_temporary, write_atomic, write_json
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.bin"
+    write_atomic(path, lambda file: file.write(b"old"))
+
+    def half(file):
+        file.write(b"ne")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, half)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_the_longest_name_a_file_system_takes_can_be_written(tmp_path):
+    path = tmp_path / ("n" * 255)
+    write_atomic(path, lambda file: file.write(b"x"))
+    assert path.read_bytes() == b"x"
+
+
+def test_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path):
+    dead = tmp_path / "deep" / ".augrgb-tmp-4194303-ab"  # above the largest process number
+    alive = tmp_path / f".augrgb-tmp-{os.getppid()}-ab"
+    dead.parent.mkdir()
+    for path in (dead, alive, tmp_path / "kept.npy"):
+        path.touch()
+    assert sweep_temporary(tmp_path) == 1
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_json_round_trip_and_nothing_where_there_is_none(tmp_path):
+    write_json(tmp_path / "a.json", {"é": [1, None]})
+    assert read_json(tmp_path / "a.json") == {"é": [1, None]}
+    (tmp_path / "b.json").write_text("{ half")
+    assert read_json(tmp_path / "b.json") == {} == read_json(tmp_path / "none.json")
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "c.json", {"x": float("nan")})
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys():
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
+
+
+def test_hashes_are_remembered_until_the_file_changes(tmp_path, monkeypatch):
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"one")
+    hashes = ContentHashes(tmp_path / "out" / "hashes.sqlite")
+    first = hashes.sha256(video)
+    assert first == file_sha256(video)
+    read = []
+    monkeypatch.setattr("pipeline.files.file_sha256", lambda path: read.append(path) or "again")
+    assert ContentHashes(tmp_path / "out" / "hashes.sqlite").sha256(video) == first
+    assert not read
+    os.utime(video, ns=(1, 1))  # a touched file is read again
+    assert hashes.sha256(video) == "again"
+    assert read == [video]
