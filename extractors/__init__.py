@@ -20,4 +20,9 @@ def build_extractor(name: str, config: object, device: torch.device) -> Extracto
 
         assert isinstance(config, I3DConfig)
         return I3DRGB(config, device)
-    raise ValueError(f"unknown extractor {name!r}; there is: rgb")
+    if name == "flow":
+        from extractors.flow import FlowConfig, I3DFlow
+
+        assert isinstance(config, FlowConfig)
+        return I3DFlow(config, device)
+    raise ValueError(f"unknown extractor {name!r}; there is: rgb, flow")

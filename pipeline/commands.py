@@ -20,6 +20,7 @@ from pipeline.inputs import UsageError, find_videos
 from pipeline.job import Job, StageResult, resolve_device, saved_sources
 from pipeline.labels import read_annotations
 from pipeline.progress import Progress
+from pipeline.recipe import Recipe
 from pipeline.score import check_features, saved_scores
 from pipeline.score import score as score_stage
 from pipeline.task import Task, make_task
@@ -104,9 +105,9 @@ def run(request: Request) -> "dict[str, ScoreTrack]":
         raise UsageError(
             "nothing to train from and nothing to score with: give --annotations or --checkpoint"
         )
+    task, recipe = _task(request), _recipe(request)
     with _working(request) as job:
-        task = _task(request)
-        features = extract_stage(job)
+        features = extract_stage(job, recipe)
         task = _checked(job, task, features)
         checkpoint = request.checkpoint
         if checkpoint is None:
@@ -120,8 +121,9 @@ def run(request: Request) -> "dict[str, ScoreTrack]":
 
 def extract(request: Request) -> "dict[str, FeatureTrack]":
     """Features of every video, by video."""
+    recipe = _recipe(request)
     with _working(request) as job:
-        features = extract_stage(job)
+        features = extract_stage(job, recipe)
     return {video: files["rgb"].load()[0] for video, files in features.files.items() if files["rgb"].record()}
 
 
@@ -129,9 +131,9 @@ def train(request: Request) -> Checkpoint:
     """The vanilla model, from cached features."""
     if request.job.annotations is None:
         raise UsageError("nothing to train from: give --annotations")
+    task, recipe = _task(request), _recipe(request)
     with _working(request) as job:
-        task = _task(request)
-        features = _cached(job)
+        features = _cached(job, recipe)
         task = _checked(job, task, features)
         assert task is not None, "checked above"
         return train_stage(job, task, features)
@@ -139,26 +141,30 @@ def train(request: Request) -> Checkpoint:
 
 def score(request: Request) -> "dict[str, ScoreTrack]":
     """Scores from cached features, by the checkpoint given or trained in OUT."""
+    checkpoint, recipe = _model(request), _recipe(request)
+    check_features(checkpoint, recipe)
     with _working(request) as job:
-        return score_stage(job, _model(request), _cached(job))
+        return score_stage(job, checkpoint, _cached(job, recipe))
 
 
 def evaluate(request: Request) -> dict[str, Any]:
     """metrics.json from scores and labels."""
     if request.job.annotations is None:
         raise UsageError("nothing to evaluate against: give --annotations")
+    task, checkpoint, recipe = _task(request), _model(request), _recipe(request)
     with _working(request) as job:
-        checkpoint, features = _model(request), _cached(job)
-        task = _checked(job, _task(request), features)
+        features = _cached(job, recipe)
+        task = _checked(job, task, features)
         assert task is not None, "checked above"
         return evaluate_stage(job, task, checkpoint.name, saved_scores(job, checkpoint, features))
 
 
 def report(request: Request) -> Path:
     """The page, from what OUT holds."""
+    task, checkpoint, recipe = _task(request), _model(request), _recipe(request)
     with _working(request) as job:
-        checkpoint, features = _model(request), _cached(job)
-        task = _checked(job, _task(request), features)
+        features = _cached(job, recipe)
+        task = _checked(job, task, features)
         scores = saved_scores(job, checkpoint, features)
         return _report(job, task, checkpoint, scores, features, read_json(job.out / "metrics.json"))
 
@@ -167,8 +173,7 @@ def dry_run(request: Request) -> None:
     """Say, per stage, what is cached and what is to do."""
     job = request.job
     task = _task(request)
-    plan = StageResult("extract")
-    features = locate(job, ("rgb",), plan)
+    features = _cached(job, _recipe(request))
     todo = [video for video, files in features.files.items() if missing(job, files)]
     say = job.progress.say
     say(f"extract: {len(features.files) - len(todo)} videos cached, {len(todo)} to do")
@@ -184,7 +189,6 @@ def dry_run(request: Request) -> None:
     if checkpoint is None:
         say(f"score: {len(features.files)} videos to do")
     else:
-        check_features(checkpoint, features)
         done = saved_scores(job, checkpoint, features)
         say(f"score: {len(done)} videos cached, {len(features.files) - len(done)} to do")
     say(f"evaluate: {len(task.split.testing)} test videos" if task else "evaluate: no labels given")
@@ -213,19 +217,18 @@ def synth(out: Path, train_videos: int, test_videos: int, seconds: float, seed: 
     """Render the practice world into `out`."""
     from pipeline.synthetic import render_practice
 
-    progress = Progress()
-    with progress.bar("render", train_videos + test_videos) as bar:
-        world = render_practice(
+    progress, total = Progress(), train_videos + test_videos
+    with progress.bar("render", total) as bar:
+        rendered = render_practice(
             out,
             seed=seed,
             train_videos=train_videos,
             test_videos=test_videos,
             seconds=seconds,
             workers=workers,
-            progress=lambda _done, _total, video: bar.advance(video),
+            progress=bar.advance,
         )
-    there = len(world.videos) - world.rendered
-    progress.say(f"{world.rendered} videos rendered, {there} were there: {out}, labels in {world.labels}")
+    progress.say(f"{rendered} videos rendered, {total - rendered} were there: {out}")
 
 
 def show_presets(name: str | None) -> None:
@@ -275,9 +278,18 @@ def _checked(job: Job, task: Task | None, features: Features) -> Task | None:
     return task
 
 
-def _cached(job: Job) -> Features:
+def _recipe(request: Request) -> Recipe:
+    """The extractors, their weights loaded; that they are what a given checkpoint expects."""
+    job = request.job
+    recipe = Recipe.build(job.config, ("rgb",), job.device)
+    if request.checkpoint:
+        check_features(request.checkpoint, recipe)
+    return recipe
+
+
+def _cached(job: Job, recipe: Recipe) -> Features:
     """Where the features of this job are; making them is the business of extract."""
-    return locate(job, ("rgb",), StageResult("extract"))
+    return locate(job, recipe, StageResult("extract"))
 
 
 def _model(request: Request) -> Checkpoint:

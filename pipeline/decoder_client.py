@@ -97,7 +97,7 @@ class DecoderProcess:
         os.close(self._memory_fd)
         self.ring.close()
         with self._control:
-            self._signal(signal.SIGKILL)
+            self._control.shutdown(socket.SHUT_WR)  # the server kills it
             while self._control.recv(16):  # its exit code, then the end
                 pass
         if self._pidfd is not None:
@@ -105,8 +105,9 @@ class DecoderProcess:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pidfd is None:
-            _, fds, _, _ = socket.recv_fds(self._control, 3, 1)
-            self._pidfd = fds[0] if fds else None
+            with contextlib.suppress(BlockingIOError):  # the server is still starting
+                _, fds, _, _ = socket.recv_fds(self._control, 3, 1, socket.MSG_DONTWAIT)
+                self._pidfd = fds[0] if fds else None
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)

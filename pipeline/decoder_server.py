@@ -13,6 +13,7 @@ No process outlives the caller: the server ends with it; a child, stopped or not
 server, and as soon as the caller closes its end of `control`.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import gc
@@ -21,8 +22,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
-import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,20 +29,20 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pipeline import decoder
-from pipeline.decoder import DecodeError, Scan
+from pipeline.decoder import DecodeError, frames
 from pipeline.ring import Ring
+from pipeline.scan import Scan, recount, scan
 
 _PR_SET_PDEATHSIG = 1
-_CONNECTION_FD, _MEMORY_FD = 3, 4  # in the child
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Child:
     pid: int
     exited: int  # pid file descriptor
     control: socket.socket
+    alive: bool = True
 
 
 def serve(requests_fd: int, caller_pid: int) -> None:
@@ -71,22 +70,22 @@ def serve(requests_fd: int, caller_pid: int) -> None:
                 selector.register(child.control, selectors.EVENT_READ, child)
             elif key.fileobj == child.exited:
                 _reap(child, selector)
-            elif child.control in selector.get_map():  # the caller has closed it
+            elif child.alive:  # the caller has closed its end
                 os.kill(child.pid, signal.SIGKILL)
-                selector.unregister(child.control)
+                _reap(child, selector)
 
 
 def _reap(child: _Child, selector: selectors.BaseSelector) -> None:
+    """Wait for a child that is dead or dying, and tell the caller how it ended."""
+    if not child.alive:
+        return
+    child.alive = False
     _, status = os.waitpid(child.pid, 0)
     selector.unregister(child.exited)
+    selector.unregister(child.control)
     os.close(child.exited)
-    if child.control in selector.get_map():
-        selector.unregister(child.control)
-    with child.control:
-        try:
-            child.control.send(str(os.waitstatus_to_exitcode(status)).encode())
-        except OSError:
-            return  # nobody waits for it any more
+    with child.control, contextlib.suppress(OSError):  # nobody may wait for it any more
+        child.control.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
 def _fork(connection_fd: int, memory_fd: int, control_fd: int) -> _Child:
@@ -109,21 +108,22 @@ def _become_child(server_pid: int, connection_fd: int, memory_fd: int) -> NoRetu
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != server_pid:
             os._exit(1)
-        connection_fd, memory_fd = os.dup(connection_fd), os.dup(memory_fd)  # now neither is 3 or 4
-        os.dup2(connection_fd, _CONNECTION_FD)
-        os.dup2(memory_fd, _MEMORY_FD)
-        os.closerange(_MEMORY_FD + 1, os.sysconf("SC_OPEN_MAX"))
         null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 1)
         os.dup2(null, 2)  # what native code prints
-        _answer(Connection(_CONNECTION_FD), Ring(_MEMORY_FD))
+        _close_all_but({0, 1, 2, connection_fd, memory_fd})
+        _answer(Connection(connection_fd), Ring(memory_fd))
         code = 0
     except (EOFError, BrokenPipeError, ConnectionResetError):
         code = 0  # the caller has lost interest
-    except BaseException:
-        traceback.print_exc(file=sys.__stderr__)
     finally:
         os._exit(code)  # no destructor of native code, which may hang
+
+
+def _close_all_but(kept: set[int]) -> None:
+    """Another child's sockets, held here too, would hide that their owner is gone."""
+    for fd in {int(entry.name) for entry in Path("/proc/self/fd").iterdir()} - kept:
+        with contextlib.suppress(OSError):  # the one that the folder was read with
+            os.close(fd)
 
 
 def _answer(connection: Connection, ring: Ring) -> None:
@@ -131,16 +131,16 @@ def _answer(connection: Connection, ring: Ring) -> None:
     request = json.loads(connection.recv_bytes())
     path = Path(request["path"])
     try:
-        known = decoder.scan(path, ring.advance)
+        known = scan(path, ring.advance)
         _send_scan(connection, known)
         plan = json.loads(connection.recv_bytes())
         if plan["do"] == "recount":
-            known = decoder.recount(path, known, ring.advance)
+            known = recount(path, known, ring.advance)
             _send_scan(connection, known)
             plan = json.loads(connection.recv_bytes())
         wanted_F = np.frombuffer(connection.recv_bytes(), dtype=bool)
         ring.allocate(plan["slots"], known.height, known.width)
-        for frame in decoder.frames(path, known, plan["decoder"], wanted_F, plan["threads"], ring.advance):
+        for frame in frames(path, known, plan["decoder"], wanted_F, ring.advance):
             while ring.full:
                 # Stops decord's own threads too: they would decode the rest of the file into memory.
                 os.kill(os.getpid(), signal.SIGSTOP)
@@ -149,6 +149,11 @@ def _answer(connection: Connection, ring: Ring) -> None:
         _send(connection, {"is": "end"})
     except DecodeError as error:
         _send(connection, {"is": "error", "reason": error.reason, "found": error.found})
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise  # of the connection
+    except Exception as error:
+        found = f"decoder process failed: {type(error).__name__}: {error}"
+        _send(connection, {"is": "error", "reason": "crash", "found": found})
 
 
 def _send_scan(connection: Connection, known: Scan) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from extractors import build_extractor
-from extractors.base import Extractor
+import numpy as np
+
 from pipeline.cache import CacheError, FeatureFile
 from pipeline.inputs import Source
 from pipeline.job import Job, StageResult, describe_device, versions
+from pipeline.recipe import Recipe
 from pipeline.streams import run_streams
 from pipeline.timeline import Clock, centers_sec
 from pipeline.tracks import FeatureTrack
@@ -18,44 +19,22 @@ from pipeline.video import DecodeResult, VideoError, VideoStream, decode
 
 @dataclass(frozen=True)
 class Features:
-    """The features of a job: which extractors made them, and where each video's are."""
+    """The features of a job: how they are made, and where each readable video's are."""
 
-    extractors: Mapping[str, Extractor]
-    decode: dict[str, Any]  # what of decoding changes the numbers
-    files: dict[str, dict[str, FeatureFile]]  # video -> extractor -> file; videos that can be read
-
-    def identity(self, name: str) -> dict[str, Any]:
-        """Everything that changes an extractor's numbers but the video: what a checkpoint expects."""
-        return {"extractor": self.extractors[name].identity(), "decode": self.decode}
+    recipe: Recipe
+    files: dict[str, dict[str, FeatureFile]]  # video -> modality -> file
 
 
-def locate(job: Job, names: Sequence[str], result: StageResult) -> Features:
-    """Build the extractors and say where each video's features are, made or not.
-
-    A video that cannot be read at all becomes a failure of the stage.
-    """
-    extractors = {name: build_extractor(name, getattr(job.config, name), job.device) for name in names}
-    decoding = {**job.config.decode.identity(), "fps": job.config.fps}
-    # whether part of a video will do changes nothing for whole ones; `missing` looks at the others
-    del decoding["partial"]
-    identities = {name: extractor.identity() for name, extractor in extractors.items()}
+def locate(job: Job, recipe: Recipe, result: StageResult) -> Features:
+    """Where each video's features are, made or not; a video that cannot be read is a failure of the stage."""
     files = {}
     for source in job.sources:
         try:
-            content = job.hashes.sha256(source.path)
+            files[source.name] = recipe.locate(job.out, source.name, job.hashes.sha256(source.path))
         except OSError as error:
-            job.fail(
-                result,
-                source.name,
-                "unreadable",
-                f"{source.path}: {error.strerror}; check the path and its rights",
-            )
-            continue
-        files[source.name] = {
-            name: FeatureFile.locate(job.out, source.name, content, identity, decoding)
-            for name, identity in identities.items()
-        }
-    return Features(extractors, decoding, files)
+            message = f"{source.path}: {error.strerror}; check the path and its rights"
+            job.fail(result, source.name, "unreadable", message)
+    return Features(recipe, files)
 
 
 def missing(job: Job, files: Mapping[str, FeatureFile]) -> list[str]:
@@ -71,22 +50,17 @@ def missing(job: Job, files: Mapping[str, FeatureFile]) -> list[str]:
     return names
 
 
-def extract(job: Job, names: Sequence[str] = ("rgb",)) -> Features:
-    """Features of every video, by every named extractor; what is there already is left as it is."""
+def extract(job: Job, recipe: Recipe) -> Features:
+    """Features of every video, of every modality; what is there already is left as it is."""
     with job.stage("extract") as result:
-        features = locate(job, names, result)
-        todo = {}
-        for source in job.sources:
-            if source.name in features.files:
-                todo[source] = missing(job, features.files[source.name])
-        result.cached = sum(not wanted for wanted in todo.values())
-        todo = {source: wanted for source, wanted in todo.items() if wanted}
-        with job.progress.bar("extract", len(todo)) as bar:
-            for source, wanted in todo.items():
+        features = locate(job, recipe, result)
+        todo = {video: missing(job, files) for video, files in features.files.items()}
+        sources = [source for source in job.sources if todo.get(source.name)]
+        result.cached = len(features.files) - len(sources)
+        with job.progress.bar("extract", len(sources)) as bar:
+            for source in sources:
                 try:
-                    _extract_video(
-                        job, source, {name: features.extractors[name] for name in wanted}, features
-                    )
+                    _extract_video(job, source, todo[source.name], features)
                     result.done += 1
                 except VideoError as error:
                     job.fail(result, source.name, error.reason, str(error))
@@ -121,14 +95,13 @@ def load_tracks(
     return tracks
 
 
-def _extract_video(job: Job, source: Source, extractors: Mapping[str, Extractor], features: Features) -> None:
+def _extract_video(job: Job, source: Source, modalities: Sequence[str], features: Features) -> None:
     started = time.monotonic()
     work = job.config.work
+    extractors = [features.recipe.extractors[name] for name in modalities]
 
-    def consume(stream: VideoStream) -> list[Any]:
-        return run_streams(
-            stream, list(extractors.values()), chunk_frames=work.frames, batch_clips=work.clips
-        )
+    def consume(stream: VideoStream) -> list[np.ndarray]:
+        return run_streams(stream, extractors, chunk_frames=work.frames, batch_clips=work.clips)
 
     rows, decoded = decode(
         source.path,
@@ -138,31 +111,40 @@ def _extract_video(job: Job, source: Source, extractors: Mapping[str, Extractor]
         timeout_sec=work.hang_sec,
         queue_bytes=work.queue_mb << 20,
     )
-    seconds = time.monotonic() - started
+    clock, seconds = decoded.meta.clock, round(time.monotonic() - started, 3)
     about = {
         "video": {"name": source.name, "sha256": job.hashes.sha256(source.path)},
         **_describe(decoded),
         "fps": job.config.fps,
-        "decode": features.decode,
         "device": describe_device(job.device),
         "batch": {"frames": work.frames, "clips": work.clips},
         "versions": versions(),
-        "seconds": round(seconds, 3),
+        "seconds": seconds,
     }
-    clock = decoded.meta.clock
-    for (name, extractor), data_TD in zip(extractors.items(), rows, strict=True):
+    for name, extractor, data_TD in zip(modalities, extractors, rows, strict=True):
         centers_T = centers_sec(extractor.window, decoded.num_sampled, clock, job.config.fps)
-        track = FeatureTrack(data_TD, centers_T, clock)
-        features.files[source.name][name].save(track, {"identity": extractor.identity(), **about})
+        identity = features.recipe.identities[name]
+        features.files[source.name][name].save(FeatureTrack(data_TD, centers_T, clock), {**identity, **about})
     job.progress.event(
-        "extracted", video=source.name, extractors=list(extractors), frames=decoded.num_frames,
-        decoder=decoded.decoder, seconds=round(seconds, 3),
-    )  # fmt: skip
-    if decoded.decoder != "decord" or decoded.partial:
-        kept = f"; kept {decoded.num_frames} of {decoded.expected_frames} frames: {decoded.error}"
-        job.progress.say(
-            f"  {source.name}: {decoded.decoder} ({decoded.why}){kept if decoded.partial else ''}"
-        )
+        "extracted",
+        video=source.name,
+        modalities=list(modalities),
+        frames=decoded.num_frames,
+        decoder=decoded.decoder,
+        seconds=seconds,
+    )
+    for note in _notes(decoded):
+        job.progress.say(f"  {source.name}: {note}")
+
+
+def _notes(decoded: DecodeResult) -> list[str]:
+    """What a user should know of how a video was decoded."""
+    notes = list(decoded.meta.notes)
+    if decoded.decoder != "decord":
+        notes.append(f"decoded by {decoded.decoder}: {decoded.why}")
+    if decoded.partial:
+        notes.append(f"kept {decoded.num_frames} of {decoded.expected_frames} frames: {decoded.error}")
+    return notes
 
 
 def _describe(decoded: DecodeResult) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Detector(L.LightningModule):
         self._losses: dict[str, list[tuple[float, float]]] = {"train": [], "val": []}
         self._validated: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
         # dropout depends on seed, epoch and batch alone, not on where a run was resumed
         torch.manual_seed(zlib.crc32(f"{self.seed} {self.current_epoch} {batch_idx}".encode()))
 

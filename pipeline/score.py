@@ -25,6 +25,7 @@ from pipeline.events import events_from_scores, spreadsheet_safe, write_events
 from pipeline.extract import Features, load_tracks
 from pipeline.files import digest, write_atomic
 from pipeline.job import Job
+from pipeline.recipe import Recipe
 from pipeline.timeline import frames_from_steps
 from pipeline.tracks import FeatureTrack, ScoreTrack
 
@@ -60,7 +61,6 @@ class ScoreFile:
 
 def score(job: Job, checkpoint: Checkpoint, features: Features) -> dict[str, ScoreTrack]:
     """Scores of every video that has features, by video, and their events; what is there is left as it is."""
-    check_features(checkpoint, features)
     with job.stage("score") as result:
         (name,) = checkpoint.features
         weights = _weights_digest(checkpoint)
@@ -133,10 +133,10 @@ def _save_events(job: Job, scores: Mapping[str, ScoreTrack]) -> None:
     write_events(job.out / "events.csv", job.out / "events.json", events)
 
 
-def check_features(checkpoint: Checkpoint, features: Features) -> None:
-    """CheckpointError where the features at hand are not those the checkpoint was trained on."""
+def check_features(checkpoint: Checkpoint, recipe: Recipe) -> None:
+    """CheckpointError where the features to be made are not those the checkpoint was trained on."""
     for name, expected in checkpoint.features.items():
-        found = features.identity(name)
+        found = recipe.identities[name]
         if found != expected:
             differing = ", ".join(_differences(expected, found))
             raise CheckpointError(

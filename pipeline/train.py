@@ -80,7 +80,7 @@ def _plan(job: Job, task: Task, features: Features, result: StageResult) -> _Pla
             "features; run extract, or look at the failures"
         )
     values = to_values(job.config)
-    identity = {"rgb": features.identity("rgb")}
+    identity = {"rgb": features.recipe.identities["rgb"]}
     key = digest(
         {
             "config": {name: values[name] for name in ("model", values["model"], "train", "seed")},

@@ -11,109 +11,47 @@ what it decodes rightly, PyAV the rest. After any error of decord everything is 
 the first frame with PyAV; `decode` does that for you.
 """
 
-import functools
-import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from pipeline.decoder_client import ChildDied, ChildHung, DecoderProcess
 from pipeline.timeline import Clock
+from pipeline.video_types import (
+    DecodePolicy,
+    Decoder,
+    DecodeResult,
+    RedoWithFallback,
+    VideoError,
+    VideoMeta,
+)
+
+__all__ = [
+    "DecodePolicy",
+    "DecodeResult",
+    "RedoWithFallback",
+    "VideoError",
+    "VideoMeta",
+    "VideoStream",
+    "decode",
+    "open_video",
+    "probe",
+]
 
 T = TypeVar("T")
 
 _MIN_SLOTS, _MAX_SLOTS = 4, 64  # frames that wait; more of them only leave the processor's caches
-_MAX_THREADS = 4
 
 
-class VideoError(ValueError):
-    """This file cannot be turned into frames; the message says what was found and what to do.
-
-    `reason` is its short class: not_found, not_a_file, unreadable, empty, no_video_stream, no_frames,
-    unknown_codec, decode_error, damaged, truncated, hang, crash.
-    """
-
-    def __init__(self, path: Path, reason: str, found: str, remedy: str | None = None) -> None:
-        super().__init__(f"{path}: {found}; {remedy or _REMEDIES.get(reason, _REMAKE)}")
-        self.path = path
-        self.reason = reason
-
-
-_REMAKE = "expected a video that plays to its end: make it anew (ffmpeg -i IN -c:v libx264 OUT.mp4)"
-_REMEDIES = {
-    "not_found": "expected a video file: check the path",
-    "not_a_file": "expected a video file",
-    "unreadable": "expected a video file, such as MP4, MKV, WebM or AVI: check what it is (ffprobe)",
-    "empty": "expected a video: copy or download it again",
-    "no_video_stream": "expected a stream of moving pictures: leave this file out",
-    "hang": "expected frames: make it anew (ffmpeg -i IN -c:v libx264 OUT.mp4), or allow more time",
-    "truncated": "expected the whole file: get it again",
-}
-_KEEP = "expected all of them: get or make the file again, or keep what is there (partial: keep)"
-
-
-class RedoWithFallback(Exception):
-    """Decoding failed on the way: drop every frame of this video and open it with `after=` this."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
-
-@dataclass(frozen=True)
-class DecodePolicy:
-    """What changes the numbers: which decoder, and whether part of a damaged video will do."""
-
-    decoder: Literal["auto", "decord", "pyav"] = "auto"
-    partial: Literal["fail", "keep"] = "fail"
-
-    def identity(self) -> dict[str, Any]:
-        """The policy and the versions of the libraries, for cache keys."""
-        return {"decoder": self.decoder, "partial": self.partial, **_library_versions()}
-
-
-@dataclass(frozen=True)
-class VideoMeta:
-    """A video stream as it will be decoded: upright, `clock.num_frames` frames."""
-
-    path: Path
-    width: int
-    height: int
-    clock: Clock
-    codec: str
-    pix_fmt: str
-    bit_depth: int
-    rotation: int  # degrees counter-clockwise that make a stored frame upright, already applied
-    stream_index: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class DecodeResult:
-    """What came of decoding a video to its end."""
-
-    meta: VideoMeta
-    decoder: Literal["decord", "pyav"]
-    why: str  # this decoder
-    num_sampled: int  # S
-    expected_frames: int  # what the container promised
-    partial: bool = False
-    error: str | None = None  # what is wrong with a partial video
-
-    @property
-    def num_frames(self) -> int:
-        """F."""
-        return self.meta.clock.num_frames
-
-
-def probe(path: str | os.PathLike[str], *, timeout_sec: float = 60.0) -> VideoMeta:
+def probe(
+    path: str | os.PathLike[str], *, policy: DecodePolicy = DecodePolicy(), timeout_sec: float = 60.0
+) -> VideoMeta:
     """Read all packets, decode one frame: size, clock, codec. Raises `VideoError`."""
-    with open_video(path, fps=None, timeout_sec=timeout_sec) as stream:
+    with open_video(path, fps=None, policy=policy, timeout_sec=timeout_sec) as stream:
         return stream.meta
 
 
@@ -181,7 +119,7 @@ class VideoStream:
     ) -> None:
         self._path, self._policy, self._after = path, policy, after
         self._queue_bytes = queue_bytes
-        self._decoder: Literal["decord", "pyav"] = "pyav"  # scans
+        self._decoder: Decoder = "pyav"  # scans
         self._started = False
         self._result: DecodeResult | None = None
         _check_file(path)
@@ -249,23 +187,22 @@ class VideoStream:
         wanted_F[self.frame_index_S] = True
         slots = min(max(_MIN_SLOTS, self._queue_bytes // (height * width * 3)), _MAX_SLOTS)
         self._child.ring.allocate(slots, height, width)
-        threads = min(_MAX_THREADS, len(os.sched_getaffinity(0)))
-        plan = {"do": "decode", "decoder": self._decoder, "slots": slots, "threads": threads}
+        plan = {"do": "decode", "decoder": self._decoder, "slots": slots}
         self._child.send(plan, wanted_F.tobytes())
 
     def _scan(self) -> dict[str, Any]:
         """The packets' story; where it does not hold, that of a whole decode."""
         scan = self._receive_scan()
         if scan["error"] is not None and self._policy.partial == "fail":
-            raise VideoError(self._path, "truncated", _shortage(scan), _KEEP)
+            raise VideoError(self._path, "truncated", _shortage(scan), keep=True)
         if self._after is not None or scan["error"] is not None:
             self._child.send({"do": "recount"})
             scan = self._receive_scan()
             if scan["error"] is not None and self._policy.partial == "fail":
-                raise VideoError(self._path, "damaged", _shortage(scan), _KEEP)
+                raise VideoError(self._path, "damaged", _shortage(scan), keep=True)
         return scan
 
-    def _choose(self, scan: dict[str, Any]) -> tuple[Literal["decord", "pyav"], str]:
+    def _choose(self, scan: dict[str, Any]) -> tuple[Decoder, str]:
         if self._after is not None:
             return "pyav", f"again from the first frame: {self._after.why}"
         if self._policy.decoder != "auto":
@@ -338,15 +275,3 @@ def _clock(scan: dict[str, Any]) -> Clock:
 
 def _shortage(scan: dict[str, Any]) -> str:
     return f"{scan['num_frames']} of {scan['expected_frames']} frames ({scan['error']})"
-
-
-@functools.cache
-def _library_versions() -> dict[str, str | None]:
-    """Versions as installed, without loading the libraries; None where one is missing."""
-    versions: dict[str, str | None] = {}
-    for name in ("decord", "av"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions

@@ -15,15 +15,17 @@ from torch import Tensor
 
 from pipeline.synthetic import PRETRAIN_ACTIONS, sample_clip_truth
 
-Pairs = tuple[Tensor, Tensor, Tensor]  # first, second (B, 3, H, W) in [-1, 1]; flow (B, 2, H, W), NaN: unknown
+Pairs = tuple[
+    Tensor, Tensor, Tensor
+]  # first, second (B, 3, H, W) in [-1, 1]; flow (B, 2, H, W), NaN: unknown
 
 
 @dataclass(frozen=True)
 class FlowPool(Pool):
     """Rendered clips with the flow from each frame to the next; `size` is the height, the width 5/4 of it."""
 
-    def array(self, name: str) -> np.ndarray:
-        """Memory map of `clips` (N, L, H, W, 3) uint8, their flow as `labels` (N, L - 1, H, W, 2), `done` (N,)."""
+    def array(self, name: str) -> np.memmap:
+        """Memory map of `clips` (N, L, H, W, 3) uint8, their flow as `labels` (N, L - 1, H, W, 2), `done`."""
         path = self.folder / f"{name}.npy"
         if path.exists():
             return np.lib.format.open_memmap(path, mode="r+")
@@ -36,22 +38,18 @@ class FlowPool(Pool):
         }[name]
         return np.lib.format.open_memmap(path, "w+", dtype, shape)
 
-    def render_part(self, indices_N: np.ndarray) -> None:
-        """In a worker: these clips, then the marks that they are done."""
-        clips, flow, done = (self.array(name) for name in ("clips", "labels", "done"))
-        for i in indices_N:
-            clip = sample_clip_truth(
-                self.first_seed + int(i),
-                PRETRAIN_ACTIONS,
-                num_frames=self.frames,
-                fps=self.fps,
-                size=(self.size * 5 // 4, self.size),
-                domain=self.domain,
-                persons=(1, 3),
-            )
-            clips[i], flow[i] = clip.frames_LHW3, clip.flow_LHW2[:-1]
-        clips.flush(), flow.flush()
-        done[indices_N] = True
+    def clip(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frames (L, H, W, 3) and the flow from each to the next (L - 1, H, W, 2)."""
+        clip = sample_clip_truth(
+            seed,
+            PRETRAIN_ACTIONS,
+            num_frames=self.frames,
+            fps=self.fps,
+            size=(self.size * 5 // 4, self.size),
+            domain=self.domain,
+            persons=(1, 3),
+        )
+        return clip.frames_LHW3, clip.flow_LHW2[:-1]
 
     def pairs(self, picked_B: list[int]) -> Pairs:
         """Pair p is frames p % (L - 1) and the next one of clip p // (L - 1)."""

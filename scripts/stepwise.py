@@ -72,9 +72,7 @@ def _restore(path: Path, recipe: Recipe, parts: dict[str, Any]) -> list[dict[str
         return []
     saved = torch.load(path, weights_only=True)
     if saved["recipe"] != asdict(recipe):
-        raise ValueError(
-            f"{path} was trained with {saved['recipe']}; use another --work, or these settings"
-        )
+        raise ValueError(f"{path} was trained with {saved['recipe']}; use another --work, or these settings")
     for name, part in parts.items():
         part.load_state_dict(saved[name])
     logger.info("going on from %s", path)

@@ -92,10 +92,12 @@ def train(data: People, recipe: Recipe, checkpoint: Path) -> FCOS:
     torch.manual_seed(recipe.seed)
     model = tiny_detector()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.head.register_forward_hook(lambda _module, _in, out: {k: v.float() for k, v in out.items()})
 
     def loss(step: int) -> dict[str, Tensor]:
         x_BCHW, targets = batch(data, step, recipe)
-        return model(list(x_BCHW), targets)
+        with torch.autocast("cpu", torch.bfloat16):
+            return model(list(x_BCHW), targets)
 
     run(model, loss, recipe, checkpoint)
     return model
@@ -174,16 +176,17 @@ def command() -> str:
 def main(
     work: Annotated[Path, typer.Option(help="Folder for frames and checkpoints; run again to go on.")],
     out: Annotated[Path, typer.Option(help="Folder for the weights and their card.")] = SHIPPED,
-    scenes: int = 1500,
-    steps: int = 1400,
+    scenes: int = 1000,
+    steps: int = 1200,
     batch: int = 32,
     lr: float = 2e-3,
     seed: int = 0,
     workers: int = 2,
+    threads: int = 2,
 ) -> None:
     """Train the small person detector from nothing on the practice world."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(workers)
+    torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     recipe = Recipe(steps, batch, lr, seed=seed)
     data = people(work, scenes, seed * scenes, "train")
@@ -193,7 +196,12 @@ def main(
         part.render(workers)
     model = train(data, recipe, work / "detector.pt")
     path = out / "tiny_detector.safetensors"
-    facts = {"network": "tiny_detector", "command": command(), "recipe": asdict(recipe), "licence": "Apache-2.0"}
+    facts = {
+        "network": "tiny_detector",
+        "command": command(),
+        "recipe": asdict(recipe),
+        "licence": "Apache-2.0",
+    }
     export(model, path, facts)
     detector = PersonDetector(
         "augrgb-tiny-detector", str(path), threshold=THRESHOLD, max_persons=20, device=torch.device("cpu")

@@ -112,7 +112,7 @@ def _is_whole(out: Path, stem: str, spec: SceneSpec) -> bool:
     if not (video.exists() and truth_path.exists()):
         return False
     try:
-        with np.load(truth_path, allow_pickle=False) as truth:
+        with truth_path.open("rb") as file, np.load(file, allow_pickle=False) as truth:
             same = str(truth["spec"]) == _spec_text(spec)
             return same and str(truth["video_sha256"]) == file_sha256(video)
     except Exception:  # whatever a damaged archive raises: it is made anew

@@ -41,12 +41,14 @@ def write_video(
     options: dict[str, str] | None = None,
     mux: dict[str, str] | None = None,
     rotation: int = 0,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Encode frames, or that many numbered ones; `pts` are in units of 1 / rate."""
     if isinstance(frames, int):
         frames = [paint_number(i) for i in range(frames)]
     times = iter(pts) if pts is not None else iter(range(1 << 40))
     with av.open(str(path), "w", options=mux or {}) as container:
+        container.metadata.update(metadata or {})
         stream = None
         for rgb_HWC, time in zip(frames, times, strict=False):
             if stream is None:

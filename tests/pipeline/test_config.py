@@ -17,13 +17,24 @@ def test_a_preset_survives_json(name):
 
 def test_the_default_is_kinetics():
     config = load_config()
-    assert (config.preset, config.fps, config.rgb.window.length, config.rgb.crop) == ("kinetics", 25.0, 16, 224)
+    assert (config.preset, config.fps, config.rgb.window.length, config.rgb.crop) == (
+        "kinetics",
+        25.0,
+        16,
+        224,
+    )
 
 
 def test_any_field_can_be_overridden_with_its_type():
     config = load_config(
         "tiny",
-        overrides=["train.epochs=3", "rgb.window.stride=4", "fps=null", "labels.ignore=[a, b]", "decode.partial=keep"],
+        overrides=[
+            "train.epochs=3",
+            "rgb.window.stride=4",
+            "fps=null",
+            "labels.ignore=[a, b]",
+            "decode.partial=keep",
+        ],
     )
     assert config.train.epochs == 3
     assert config.rgb.window.stride == 4
@@ -70,7 +81,9 @@ def test_a_saved_run_and_a_part_of_one_are_settings(tmp_path):
     assert load_config(config_file=part, overrides=["train.epochs=9"]).train.epochs == 9
 
 
-@pytest.mark.parametrize("text", ["- 1", "a: [", "preset: tiny\nnope: 1", "train: 3", "!!python/object/apply:os.getcwd []"])
+@pytest.mark.parametrize(
+    "text", ["- 1", "a: [", "preset: tiny\nnope: 1", "train: 3", "!!python/object/apply:os.getcwd []"]
+)
 def test_a_file_that_holds_no_settings_is_refused(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)

@@ -1,11 +1,13 @@
 """Which frames come, from which decoder: the child's work, run in this process."""
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
 
-from pipeline import decoder
-from pipeline.decoder import DecodeError
+from pipeline.decoder import DecodeError, frames
+from pipeline.scan import recount, scan
 
 
 def tick() -> None:
@@ -13,9 +15,9 @@ def tick() -> None:
 
 
 def read(path, name, wanted=None):
-    known = decoder.scan(path, tick)
+    known = scan(path, tick)
     wanted_F = np.ones(known.num_frames, dtype=bool) if wanted is None else wanted
-    return [frame.copy() for frame in decoder.frames(path, known, name, wanted_F, 2, tick)]
+    return [frame.copy() for frame in frames(path, known, name, wanted_F, tick)]
 
 
 X265 = {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=24:open-gop=1"}}
@@ -42,7 +44,7 @@ OPEN_GOP = {"options": {"x264-params": "open-gop=1:keyint=24:bframes=3"}}
 def test_every_frame_comes_once_and_in_order(write_video, read_number, tmp_path, name, file, settings):
     path = write_video(tmp_path / file, 72, **settings)
     assert [read_number(frame) for frame in read(path, name)] == list(range(72))
-    assert decoder.scan(path, tick).avoid_decord is None
+    assert scan(path, tick).avoid_decord is None
 
 
 @pytest.mark.parametrize("name", ["decord", "pyav"])
@@ -72,7 +74,7 @@ def test_only_wanted_frames_are_converted(write_video, read_number, tmp_path, na
 )
 def test_what_decord_gets_wrong_goes_to_pyav(write_video, read_number, tmp_path, file, settings, why):
     path = write_video(tmp_path / file, 60, **settings)
-    assert why in decoder.scan(path, tick).avoid_decord
+    assert why in scan(path, tick).avoid_decord
     assert [read_number(frame) for frame in read(path, "pyav")] == list(range(60))
 
 
@@ -86,7 +88,7 @@ def test_decord_cannot_put_frames_in_the_place_of_others(write_video, tmp_path, 
 
 def test_frames_before_the_start_of_an_edit_list_are_not_shown(write_video, read_number, tmp_path):
     path = write_video(tmp_path / "a.mp4", 30, pts=range(-5, 25))
-    known = decoder.scan(path, tick)
+    known = scan(path, tick)
     assert (known.num_frames, known.notes) == (25, ("5 frames hidden by an edit list",))
     assert "edit list" in known.avoid_decord
     assert [read_number(frame) for frame in read(path, "pyav")] == list(range(5, 30))
@@ -99,9 +101,9 @@ def test_odd_sizes(write_video, paint_number, read_number, tmp_path, name, width
         path = write_video(
             tmp_path / file, [paint_number(i, width, height) for i in range(6)], codec=codec, pix_fmt=pix_fmt
         )
-        frames = read(path, name)
-        assert [frame.shape for frame in frames] == [(height, width, 3)] * 6
-        assert [read_number(frame) for frame in frames] == list(range(6))
+        found = read(path, name)
+        assert [frame.shape for frame in found] == [(height, width, 3)] * 6
+        assert [read_number(frame) for frame in found] == list(range(6))
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, -90])
@@ -110,9 +112,9 @@ def test_rotation_makes_upright(write_video, paint_number, read_number, tmp_path
     stored = [np.rot90(paint_number(i), -rotation // 90) for i in range(6)]
     path = write_video(tmp_path / "a.mp4", stored, rotation=rotation)
     for name in ("decord", "pyav"):
-        frames = read(path, name)
-        assert [frame.shape for frame in frames] == [(96, 128, 3)] * 6
-        assert [read_number(frame) for frame in frames] == list(range(6))
+        found = read(path, name)
+        assert [frame.shape for frame in found] == [(96, 128, 3)] * 6
+        assert [read_number(frame) for frame in found] == list(range(6))
 
 
 def test_recordings_that_follow_one_another_keep_their_order(
@@ -123,11 +125,11 @@ def test_recordings_that_follow_one_another_keep_their_order(
     second = write_video(tmp_path / "b.ts", [paint_number(i, 160, 120) for i in range(20, 40)])
     both = tmp_path / "both.ts"
     both.write_bytes(first.read_bytes() + second.read_bytes())
-    known = decoder.scan(both, tick)
+    known = scan(both, tick)
     assert known.pts_F is None
-    frames = read(both, "pyav")
-    assert [frame.shape for frame in frames] == [(96, 128, 3)] * 40
-    assert [read_number(frame) for frame in frames] == list(range(40))
+    found = read(both, "pyav")
+    assert [frame.shape for frame in found] == [(96, 128, 3)] * 40
+    assert [read_number(frame) for frame in found] == list(range(40))
 
 
 def test_a_cover_picture_is_no_video(write_video, paint_number, tmp_path):
@@ -140,12 +142,47 @@ def test_a_cover_picture_is_no_video(write_video, paint_number, tmp_path):
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     with pytest.raises(DecodeError, match="cover picture") as error:
-        decoder.scan(path, tick)
+        scan(path, tick)
     assert error.value.reason == "no_video_stream"
 
 
 def test_a_decoder_that_gives_another_count_is_an_error(write_video, tmp_path):
     path = write_video(tmp_path / "a.mp4", 20)
-    known = decoder.scan(path, tick)
+    known = scan(path, tick)
     with pytest.raises(DecodeError, match="gave 20 of 25 frames"):
-        list(decoder.frames(path, known, "decord", np.ones(25, dtype=bool), 1, tick))
+        list(frames(path, known, "decord", np.ones(25, dtype=bool), tick))
+
+
+def test_a_decoder_that_starts_with_another_frame_is_an_error(write_video, tmp_path):
+    path = write_video(tmp_path / "a.mp4", 20)
+    known = scan(path, tick)
+    known = replace(known, first_HWC=255 - known.first_HWC)
+    with pytest.raises(DecodeError, match="first frame"):
+        list(frames(path, known, "decord", np.ones(20, dtype=bool), tick))
+
+
+def test_memory_of_decord_has_a_limit(write_video, tmp_path, monkeypatch):
+    """Where the process cannot be stopped in time: its frames are dropped and PyAV decodes."""
+    path = write_video(tmp_path / "a.mp4", 20)
+    monkeypatch.setattr("pipeline.decoder._DECORD_HOARD_BYTES", 0)
+    with pytest.raises(DecodeError, match="fills the memory"):
+        read(path, "decord")
+
+
+def test_packets_that_are_not_frames(write_video, read_number, tmp_path):
+    """A stream cut before its first key frame: what cannot be decoded was never shown."""
+    path = write_video(tmp_path / "a.ts", 60, options={"g": "20", "bf": "0", "x264-params": "scenecut=0"})
+    with av.open(str(path)) as source, av.open(str(tmp_path / "b.ts"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for i, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            if i >= 10:
+                packet.stream = stream
+                target.mux(packet)
+    known = scan(tmp_path / "b.ts", tick)
+    counted = recount(tmp_path / "b.ts", known, tick)
+    assert counted.error is None
+    wanted_F = np.ones(counted.num_frames, dtype=bool)
+    numbers = [read_number(frame) for frame in frames(tmp_path / "b.ts", counted, "pyav", wanted_F, tick)]
+    assert numbers == list(range(20, 60))
+    assert (known.num_frames, counted.num_frames, counted.expected_frames) == (50, 40, 40)
+    assert counted.notes == ("50 packets hold 40 frames",)

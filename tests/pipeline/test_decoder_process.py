@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.decoder_client import _SERVER, ChildHung, DecoderProcess
-from pipeline.video import VideoError, decode, open_video, probe
+from pipeline.video import DecodePolicy, VideoError, decode, open_video, probe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,7 +85,7 @@ def test_importing_loads_no_decoder_and_no_torch(python):
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-@pytest.mark.parametrize("how", ["command", "stdin", "file", "symlinked file", "thread"])
+@pytest.mark.parametrize("how", ["command", "stdin", "file", "thread"])
 def test_the_callers_script_is_run_once(python, video, tmp_path, how):
     """No guard around the main code, as people write it; and nothing of the current folder is run."""
     call = f"print(probe({str(video)!r}).clock.num_frames)"
@@ -93,10 +93,7 @@ def test_the_callers_script_is_run_once(python, video, tmp_path, how):
         call = f"import threading; t = threading.Thread(target=lambda: {call}); t.start(); t.join()"
     script = f"print('once')\nfrom pipeline.video import probe\n{call}\n"
     (tmp_path / "script.py").write_text(script)
-    (tmp_path / "link.py").symlink_to("script.py")
-    arguments = {"command": ["-c", script], "file": ["script.py"], "symlinked file": ["link.py"]}.get(
-        how, ["-"]
-    )
+    arguments = {"command": ["-c", script], "file": ["script.py"]}.get(how, ["-"])
     done = python(*arguments, script=script)
     assert (done.stdout, done.stderr, done.returncode) == ("once\n200\n", "", 0)
 
@@ -114,19 +111,24 @@ def test_the_callers_folder_is_not_on_the_servers_path(video):
     assert b"PYTHONSAFEPATH=1" in environment
 
 
+def read_some(path: Path, how: str) -> None:
+    with open_video(path, fps=None, queue_bytes=1) as stream:
+        for _ in stream if how != "unread" else ():
+            if how == "early":
+                break
+            if how == "error":
+                raise KeyboardInterrupt
+    stream.close()  # again: nothing happens
+
+
 @pytest.mark.parametrize("how", ["end", "early", "error", "unread"])
 def test_no_process_and_no_descriptor_is_left(video, how):
     probe(video)
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
-        with contextlib.suppress(KeyboardInterrupt), open_video(video, fps=None, queue_bytes=1) as stream:
-            for _ in stream if how != "unread" else ():
-                if how == "early":
-                    break
-                if how == "error":
-                    raise KeyboardInterrupt
+        with contextlib.suppress(KeyboardInterrupt):
+            read_some(video, how)
         assert children_of(server_pid()) == []
-        stream.close()  # again: nothing happens
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -148,6 +150,17 @@ def test_a_child_stops_while_its_reader_is_busy(video, read_number):
             if len(numbers) in (1, 100):
                 assert eventually(lambda: state_of(child) == "T")
         assert numbers == list(range(200))
+
+
+def test_a_wake_up_that_comes_too_early_is_repeated(video):
+    """The child may stop itself just after its reader took the last frame and woke it."""
+    with open_video(video, fps=None, queue_bytes=1, timeout_sec=5) as stream:
+        child = stream._child
+        for j, _ in enumerate(stream):
+            if j == 10:
+                child._signal(signal.SIGSTOP)
+                child.resume = lambda: delattr(child, "resume")  # once, nothing happens
+        assert stream.result.num_frames == 200
 
 
 def test_being_stopped_is_not_hanging(video):
@@ -181,7 +194,7 @@ with open_video(sys.argv[1], fps=None, queue_bytes=1) as stream:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_caller_leaves_nothing_behind(video, number):
     with subprocess.Popen(
         [sys.executable, "-P", "-c", SLOW_READER, str(video)],
@@ -261,17 +274,15 @@ def write_long_video(write_video, path: Path, num_frames: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("num_frames", [1200, pytest.param(30_000, marks=pytest.mark.slow, id="20 minutes")])
+@pytest.mark.parametrize("num_frames", [600, pytest.param(30_000, marks=pytest.mark.slow, id="20 minutes")])
 @pytest.mark.parametrize("decoder", ["decord", "pyav"])
 def test_memory_does_not_grow_with_the_length(write_video, tmp_path, num_frames, decoder):
-    """1,200 frames are 3.3 GB; decord alone reads all of them while its reader is busy."""
-    from pipeline.video import DecodePolicy
-
+    """600 frames are 1.7 GB; decord alone reads all of them while its reader is busy."""
     path = write_long_video(write_video, tmp_path / "a.mp4", num_frames)
     with open_video(path, fps=None, policy=DecodePolicy(decoder=decoder)) as stream:
         (child,) = children_of(server_pid())
         for j, _ in enumerate(stream):
-            if j in (0, 30, 600):
+            if j in (0, 30, 300):
                 time.sleep(0.7)
             if j == num_frames - 100:
                 peak = peak_mb(child)

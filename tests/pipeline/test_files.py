@@ -4,7 +4,15 @@ import os
 
 import pytest
 
-from pipeline.files import ContentHashes, digest, file_sha256, read_json, sweep_temporary, write_atomic, write_json
+from pipeline.files import (
+    ContentHashes,
+    digest,
+    file_sha256,
+    read_json,
+    sweep_temporary,
+    write_atomic,
+    write_json,
+)
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):

@@ -29,7 +29,9 @@ def examples(count, seed):
 
 def train(folder, report=None, validation=None, **changes):
     torch.manual_seed(0)
-    model = build_model("tcn", in_dim=6, num_classes=2, config=TCNConfig(hidden=8, layers=2, standardise=False))
+    model = build_model(
+        "tcn", in_dim=6, num_classes=2, config=TCNConfig(hidden=8, layers=2, standardise=False)
+    )
     progress = Progress(quiet=True)
     if report:
         progress.bar = report

@@ -205,6 +205,7 @@ def test_text_list(tmp_path):
     inputs = find_videos([tmp_path / "lists" / "all.txt"])
     assert names(inputs) == ["sub/b.bin", "a.mp4", "#1.mp4", "c.mp4"]
     assert inputs.sources[3].path == far
+    assert inputs.rejected == ()
 
 
 def test_entries_of_a_list_that_are_no_files_are_rejected_one_by_one(tmp_path):

@@ -178,6 +178,7 @@ def test_classes_can_be_left_out_by_name(tmp_path):
         ("S01.cam2", ["S01.mp4"], None),  # .cam2 is no suffix of a video
         ("S01.cam2", ["S01.mp4", "S01.cam2.mp4"], "S01.cam2.mp4"),
         ("a.mp4", ["a.mp4.mkv", "a.avi"], "a.mp4.mkv"),
+        ("d/a.mp4", ["d/a.mp4.mkv", "d/a.avi"], "d/a.mp4.mkv"),
         ("./d//a.mp4", ["d/a.mp4"], "d/a.mp4"),
         ("A.mp4", ["a.mp4"], None),
         ("../a.mp4", ["a.mp4"], "a.mp4"),

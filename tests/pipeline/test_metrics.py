@@ -59,7 +59,7 @@ tables = hnp.array_shapes(min_dims=2, max_dims=2, max_side=12).flatmap(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(tables, st.randoms(use_true_random=False))
 def test_the_order_of_frames_and_videos_does_not_matter(table, random):
     scores_FK, targets_FK = table
@@ -76,7 +76,7 @@ def test_the_order_of_frames_and_videos_does_not_matter(table, random):
     assert squashed.ap == pytest.approx(whole.ap)  # only the ranking counts
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(tables)
 def test_perfect_scores_are_1_and_constant_ones_are_chance(table):
     _, targets_FK = table

@@ -64,7 +64,7 @@ def test_curve_keeps_to_its_track(action):
 
 
 def poses_in_action(pair: tuple[str, str], seeds: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Poses within labelled time, how they change within a fifth of a second, and which of the pair is done."""
+    """Poses in labelled time, their change within a fifth of a second, and which of the pair is done."""
     rng = np.random.default_rng(0)
     poses, changes, classes = [], [], []
     for seed in seeds:

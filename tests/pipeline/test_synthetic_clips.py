@@ -36,16 +36,16 @@ def test_a_generator_moves_on():
 @pytest.mark.parametrize("actions", [DEMO_ACTIONS, PRETRAIN_ACTIONS])
 def test_every_class_comes_up_and_some_clips_are_idle(actions):
     count, idle, several = np.zeros(len(actions)), 0, 0
-    for seed in range(160):
+    for seed in range(100):
         _, multi_hot_K = sample_clip(seed, actions, num_frames=2, fps=1.5, size=32)
         count += multi_hot_K
         idle += not multi_hot_K.any()
         several += multi_hot_K.sum() > 1
-    assert count.min() >= 2
-    assert 8 <= idle <= 48
-    assert several >= 10
+    assert count.min() >= 1
+    assert 5 <= idle <= 30
+    assert several >= 6
 
 
 def test_labels_are_rarely_in_doubt():
-    share = np.concatenate([sample_clip_truth(s, size=32).active_LK.mean(axis=0) for s in range(40)])
+    share = np.concatenate([sample_clip_truth(s, size=32).active_LK.mean(axis=0) for s in range(24)])
     assert ((share > 0.25) & (share < 0.6)).mean() < 0.02

@@ -47,10 +47,12 @@ def test_labels_file(practice):
         spec = truth_spec(practice / "truth" / f"{stem}.npz")
         assert (practice / row["video"]).is_file()
         assert row["subset"] == ("testing" if stem.startswith("test") else "training")
-        assert row["label"] in DEMO_ACTIONS
-        assert 0 <= float(row["start"]) < float(row["end"]) <= spec.num_frames / spec.fps
         seen.add(stem)
+        if row["label"]:
+            assert row["label"] in DEMO_ACTIONS
+            assert 0 <= float(row["start"]) < float(row["end"]) <= spec.num_frames / spec.fps
     assert seen == {"train_000", "train_001", "test_000"}
+    assert sum(bool(row["label"]) for row in rows) >= 3
 
 
 def test_video_without_action_has_an_empty_row(tmp_path, monkeypatch):
@@ -161,7 +163,7 @@ def test_import_is_light():
 
 @pytest.mark.slow
 def test_killed_run_leaves_no_children_and_ends_in_the_same_bytes(tmp_path):
-    world = SMALL | {"train_videos": 8, "seconds": 12.0}
+    world = SMALL | {"train_videos": 6, "seconds": 10.0}
     code = "import json, pathlib, sys; from pipeline.synthetic import render_practice as render\n"
     code += "render(pathlib.Path(sys.argv[1]), **json.loads(sys.argv[2]))"
     run = subprocess.Popen([sys.executable, "-P", "-c", code, str(tmp_path / "killed"), json.dumps(world)])

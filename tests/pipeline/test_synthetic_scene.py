@@ -133,7 +133,7 @@ def test_steps_go_the_way_they_are_called(name, sign):
 
 def test_clockwise_hand_turns_clockwise_on_the_screen():
     turns = {"circle_clockwise": [], "circle_anticlockwise": []}
-    for seed in range(8):
+    for seed in range(5):
         it = scene(seed, actions=tuple(turns), persons=(1, 1), domain="test")
         for label in it.labels():
             joints = np.stack(
@@ -189,34 +189,33 @@ def warped_back(picture: np.ndarray, flow_HW2: np.ndarray) -> np.ndarray:
     return cv2.remap(picture, x + flow_HW2[..., 0], y + flow_HW2[..., 1], cv2.INTER_LINEAR)
 
 
+def away_from_edges(top_HW: np.ndarray) -> np.ndarray:
+    """Pixels whose 5 x 5 neighbours belong to the same card: (H, W) bool."""
+    kernel = np.ones((5, 5), np.uint8)
+    return cv2.erode(top_HW, kernel) == cv2.dilate(top_HW, kernel)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_flow_brings_the_next_frame_back(seed):
     it = scene(seed, domain="any")
-    errors, unmoved = [], []
+    errors, changes = [], []
     for i in range(20, 240, 40):
         now, top_HW = it.frame_and_top(i)
         after, next_top_HW = it.frame_and_top(i + 1)
-        flow_HW2 = it.flow(i)
-        error = np.abs(warped_back(after, flow_HW2).astype(float) - now).max(axis=2)
+        flow_HW2 = it.flow(i, top_HW)
         y, x = np.mgrid[:144, :192]
-        landed_x, landed_y = (
-            np.round(g + f).astype(int) for g, f in ((x, flow_HW2[..., 0]), (y, flow_HW2[..., 1]))
-        )
-        inside = (landed_x >= 3) & (landed_x < 189) & (landed_y >= 3) & (landed_y < 141)
-        landed = next_top_HW[landed_y.clip(0, 143), landed_x.clip(0, 191)]
-        kernel = np.ones((5, 5), np.uint8)
-        flat = cv2.erode(top_HW, kernel) == cv2.dilate(top_HW, kernel)
-        next_flat = (cv2.erode(next_top_HW, kernel) == cv2.dilate(next_top_HW, kernel))[
-            landed_y.clip(0, 143), landed_x.clip(0, 191)
-        ]
-        sure = inside & flat & next_flat & (landed == top_HW)
+        to_x, to_y = np.round(x + flow_HW2[..., 0]).astype(int), np.round(y + flow_HW2[..., 1]).astype(int)
+        sure = away_from_edges(top_HW) & (to_x >= 3) & (to_x < 189) & (to_y >= 3) & (to_y < 141)
+        to_x, to_y = to_x.clip(0, 191), to_y.clip(0, 143)
+        sure &= away_from_edges(next_top_HW)[to_y, to_x] & (next_top_HW[to_y, to_x] == top_HW)  # still seen
         assert sure.mean() > 0.5
-        errors.append(error[sure])
-        unmoved.append(np.abs(after.astype(float) - now).max(axis=2)[sure])
-    error, still = np.concatenate(errors), np.concatenate(unmoved)
-    assert np.median(error) <= 4
-    assert np.percentile(error, 95) <= 20
-    assert error.mean() < 0.5 * still.mean()
+        sure &= np.linalg.norm(flow_HW2, axis=2) > 0.5
+        errors.append(np.abs(warped_back(after, flow_HW2).astype(float) - now).max(axis=2)[sure])
+        changes.append(np.abs(after.astype(float) - now).max(axis=2)[sure])
+    error, change = np.concatenate(errors), np.concatenate(changes)
+    assert np.median(error) <= 2
+    assert np.percentile(error, 95) <= 12
+    assert error.mean() < 0.5 * change.mean()
 
 
 def test_joints_moved_by_flow_land_on_the_next_joints():

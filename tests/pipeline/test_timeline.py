@@ -78,11 +78,15 @@ def test_centres_on_a_sampled_grid_and_on_the_frames_themselves():
 
 
 def test_step_scores_are_linear_between_centres_and_held_at_the_ends():
-    scores = frames_from_steps(np.array([[0.0], [1.0]]), np.array([1.0, 3.0]), np.array([0.0, 1.0, 2.5, 3.0, 9.0]))
+    scores = frames_from_steps(
+        np.array([[0.0], [1.0]]), np.array([1.0, 3.0]), np.array([0.0, 1.0, 2.5, 3.0, 9.0])
+    )
     np.testing.assert_allclose(scores[:, 0], [0, 0, 0.75, 1, 1])
 
 
 def test_an_interval_holds_its_start_and_not_its_end():
-    target = targets([(1.0, 2.0, 1), (1.9, 2.1, 1), (5.0, 5.0, 0)], np.array([0.99, 1.0, 1.99, 2.0, 2.1, 5.0]), 2)
+    target = targets(
+        [(1.0, 2.0, 1), (1.9, 2.1, 1), (5.0, 5.0, 0)], np.array([0.99, 1.0, 1.99, 2.0, 2.1, 5.0]), 2
+    )
     assert target[:, 1].tolist() == [False, True, True, True, False, False]
     assert not target[:, 0].any()

@@ -1,6 +1,7 @@
 """The one way to get frames: counts, clocks, errors, fallback."""
 
 import itertools
+import os
 import signal
 
 import av
@@ -314,15 +315,13 @@ def test_ten_bits_are_converted_as_eight_would_be(shared):
     r, g, b = y + 1.596 * cr, y - 0.392 * cb - 0.813 * cr, y + 2.017 * cb
     expected = np.clip(np.stack([r, g, b], axis=2), 0, 255)
     frames, _ = read_all(path)
-    away = np.abs(frames[0] - expected)
-    assert np.median(away) < 1.5
-    assert np.quantile(away, 0.9) < 4  # edges differ: colour is stored at half the size
+    assert np.abs(frames[0] - expected).max() < 6
 
 
 @pytest.mark.shared
 def test_a_corrupted_video_has_28_of_50_frames_every_time(shared):
     path = shared / "data" / "videos" / "odd" / "corrupted.mp4"
-    for _ in range(3):
+    for _ in range(2):
         with pytest.raises(VideoError, match="28 of 50 frames"):
             read_all(path)
         frames, result = read_all(path, policy=KEEP)
@@ -343,3 +342,26 @@ def test_broken_videos_are_named(shared, name, reason, found):
     with pytest.raises(VideoError, match=found) as error:
         probe(shared / "data" / "videos" / "odd" / name)
     assert error.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.mp4", "%03d.mp4", "a:b?c#d.mp4", "fünf 五.mp4", "-y.mp4", b"\xff\xfe.mp4"]
+)
+def test_any_file_name(video, tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    path.symlink_to(video)
+    frames, result = read_all(path)
+    assert (len(frames), result.num_frames) == (50, 50)
+
+
+def test_relative_paths_are_of_the_current_folder(video, monkeypatch):
+    probe(video)  # the server runs where it was started
+    monkeypatch.chdir(video.parent)
+    assert probe(video.name).clock.num_frames == 50
+
+
+def test_metadata_in_an_unknown_encoding(write_video, tmp_path):
+    path = tmp_path / "a.mp4"
+    write_video(path, 5, metadata={"title": "AAAAAAAA"})
+    path.write_bytes(path.read_bytes().replace(b"AAAAAAAA", b"\xff\xfe\xc3\x28\xa0\xa1\x80\x81"))
+    assert probe(path).clock.num_frames == 5

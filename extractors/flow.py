@@ -1,0 +1,149 @@
+"""Optical flow stacks through Inception-I3D: RAFT between consecutive frames, then the two-channel I3D.
+
+Shapes: N frames or clips, L frames per clip, H W pixels, D features; flow (..., 2) is x, y in px.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from extractors.base import Window
+from extractors.i3d import I3D, I3DConfig, fold_batch_norm
+from extractors.i3d_checkpoint import load_i3d_state
+from extractors.preprocess import INTERPOLATION, center_crop, resize_short_side
+from extractors.raft import FlowNetwork, RAFTConfig
+from extractors.weights import load_weights
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Quantisation = Literal["float", "uint8-127.5", "uint8-128"]
+_QUANTISATIONS = ("float", "uint8-127.5", "uint8-128")
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Two networks and what passes between them. The defaults are the Kinetics recipe.
+
+    `i3d.resize` is the size at which flow is computed, `i3d.crop` what is kept of it.
+    """
+
+    raft: RAFTConfig = field(default_factory=RAFTConfig)
+    i3d: I3DConfig = field(default_factory=lambda: I3DConfig(weights="i3d-flow-kinetics"))
+    # flow of the middle square of the resized frame alone: cheaper, but nothing moves in from the sides
+    square: bool = False
+    max_px: float = 20.0  # faster motion is cut to this; becomes 1 at the I3D's input
+    quantisation: Quantisation = "uint8-128"  # see `encode`
+    pool: int = 1  # px; I3D sees means over squares of this side
+
+    def __post_init__(self) -> None:
+        if self.quantisation not in _QUANTISATIONS:
+            raise ValueError(f"quantisation is one of {', '.join(_QUANTISATIONS)}, got {self.quantisation!r}")
+        if not self.max_px > 0:
+            raise ValueError(f"max_px must be positive, got {self.max_px}")
+        if self.pool < 1 or self.i3d.crop % self.pool or self.i3d.crop < 32 * self.pool:
+            raise ValueError(
+                "pool must divide the crop and leave at least 32 px of it, "
+                f"got {self.pool = }, {self.i3d.crop = }"
+            )
+
+    @property
+    def window(self) -> Window:
+        """Which frames' flow a feature sees."""
+        return self.i3d.window
+
+
+class FlowInput:
+    """Frames to the flow that the I3D of a `FlowConfig` sees."""
+
+    def __init__(self, config: FlowConfig, device: torch.device) -> None:
+        """Loads RAFT's weights; WeightsError or ValueError where they do not fit."""
+        self.config, self.device = config, device
+        self.network = FlowNetwork(config.raft, device)
+
+    @torch.inference_mode()
+    def __call__(self, rgb_NHWC: Tensor) -> Tensor:
+        """uint8 (N + 1, H, W, 3) to float32 (N, crop / pool, crop / pool, 2), px of the resized frame."""
+        i3d, pool = self.config.i3d, self.config.pool
+        resized = resize_short_side(rgb_NHWC.to(self.device), i3d.resize)
+        if self.config.square:
+            resized = center_crop(resized, i3d.resize)
+        flow_NHW2 = center_crop(self.network(resized), i3d.crop)
+        if pool == 1:
+            return flow_NHW2
+        return F.avg_pool2d(flow_NHW2.permute(0, 3, 1, 2), pool).permute(0, 2, 3, 1)
+
+
+class I3DFlow:
+    """Frames -> flow to the next frame -> one vector per window: the mean over its steps.
+
+    An `Extractor` that looks one frame ahead. What it returns stays on `device`.
+    """
+
+    name = "flow"
+    lookahead = 1
+
+    def __init__(self, config: FlowConfig, device: torch.device) -> None:
+        """Finds, verifies and loads both weights; WeightsError or ValueError where they do not fit."""
+        self.config, self.device, self.window = config, device, config.window
+        self._flow = FlowInput(config, device)
+        loaded = load_weights(config.i3d.weights)
+        network = I3D(in_channels=2, num_classes=None, width=config.i3d.width)
+        self.layout = load_i3d_state(network, loaded.state, str(loaded.path))
+        self.weights_sha256 = loaded.sha256
+        self.dim = network.dim
+        self._dtype = _DTYPES[config.i3d.precision]
+        network = fold_batch_norm(network).to(device, self._dtype)
+        self._network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def frames(self, rgb_NHWC: Tensor) -> Tensor:
+        """uint8 (N + 1, H, W, 3) of any size to the encoded flow (N, crop / pool, crop / pool, 2)."""
+        return encode(self._flow(rgb_NHWC), self.config.max_px, self.config.quantisation)
+
+    @torch.inference_mode()
+    def clips(self, x_NL: Tensor) -> Tensor:
+        """Encoded flow (N, L, H, W, 2) to float32 (N, D)."""
+        x_NLHW2 = decode(x_NL.to(self.device), self.config.max_px, self.config.quantisation)
+        x_N2LHW = x_NLHW2.permute(0, 4, 1, 2, 3).to(self._dtype)
+        x_N2LHW = x_N2LHW.contiguous(memory_format=torch.channels_last_3d)
+        # float32 means it: no TF32, and an algorithm that gives the same bits again
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            return self._network.extract_features(x_N2LHW).mean(2)
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
+        config = {
+            **asdict(self.config),
+            "raft": self._flow.network.identity(),
+            "i3d": {**asdict(self.config.i3d), "weights": self.weights_sha256},
+        }
+        return {"name": self.name, "version": 1, "network": "i3d", "interpolation": INTERPOLATION, **config}
+
+
+def encode(flow: Tensor, max_px: float, quantisation: Quantisation) -> Tensor:
+    """Flow in px, cut to +-`max_px`, as it is kept between the networks.
+
+    - `float`: px, float16
+    - `uint8-127.5`: the steps of an 8-bit picture, counted from a zero in the middle of its range; int16
+    - `uint8-128`: the same steps with zero at grey level 128, as video_features writes them: 0 .. 256
+      (sic: its 8 bits are float), int16
+    """
+    flow = flow.clamp(-max_px, max_px)
+    if quantisation == "float":
+        return flow.half()
+    zero = 128.0 if quantisation == "uint8-128" else 0.0
+    return (zero + 127.5 / max_px * flow).round().short()
+
+
+def decode(encoded: Tensor, max_px: float, quantisation: Quantisation) -> Tensor:
+    """What I3D sees, float32, about -1 .. 1.
+
+    No motion is 0 for `float` and `uint8-127.5`, 0.0039 for `uint8-128`, whose largest is 1.0078.
+    """
+    if quantisation == "float":
+        return encoded.float() / max_px
+    if quantisation == "uint8-128":
+        return encoded.float() * (2 / 255) - 1
+    return (encoded.float() / 127.5).clamp(-1, 1)

@@ -1,0 +1,155 @@
+"""Tracked joints of a video to one vector per window, by a graph network.
+
+Works on what a pose estimator left behind: no frame is needed, so it runs again without a decode.
+
+Which persons a window shows: the two (`persons`) with the largest box area times detection score, summed
+over its frames; all others are left out. They stand in one order for the whole video, the most important
+one of the video first. With fewer, the rest is zero. Gaps: a person, or a single joint, that is missing for
+at most `max_gap` frames is interpolated; beyond that its coordinates and score are zero, and score zero
+says so. A window in which nobody is found gives a zero vector, whatever the network.
+
+Shapes: S sampled frames, T windows, N windows of a batch, P persons, L frames of a window, J = 17 joints,
+D features.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from extractors.base import Window
+from extractors.gcn import GraphConvNet, GraphNetwork, GraphSize, build_graph_network
+from extractors.skeleton_input import (
+    Joints,
+    Origin,
+    Person,
+    Stream,
+    choose,
+    cut,
+    normalise,
+    people,
+    to_stream,
+)
+from extractors.weights import load_weights
+
+_COUNTER = "num_batches_tracked"  # unused with a fixed momentum, absent from smaller files
+
+
+@dataclass(frozen=True)
+class SkeletonConfig:
+    """A graph network and what it sees. The defaults are pyskl's AAGCN, trained on NTU60 with 2-D joints.
+
+    The window is longer than that of RGB and flow, its offset such that the centres coincide: 16 frames
+    every 16 there, 48 from 16 frames earlier here.
+    """
+
+    network: GraphNetwork = "aagcn"
+    weights: str = "aagcn-ntu60-joint"  # a name of the weight table, or a file
+    base: int = 64  # channels of the first stage; must be that of the weights, like `blocks`
+    blocks: tuple[int, ...] = (4, 3, 3)  # of each stage
+    window: Window = field(default_factory=lambda: Window(48, 16, -16))
+    persons: int = 2
+    stream: Stream = "joint"  # what the weights were trained on
+    origin: Origin = "picture"  # of the coordinates, likewise
+    min_score: float = 0.01  # a joint with no more is missing
+    max_gap: int = 8  # frames; longer gaps are not filled
+
+    def __post_init__(self) -> None:
+        if self.persons < 1 or self.max_gap < 0 or not 0 <= self.min_score < 1:
+            raise ValueError(f"need persons >= 1, max_gap >= 0 and 0 <= min_score < 1, got {self}")
+        if self.stream not in ("joint", "bone", "motion") or self.origin not in ("picture", "person"):
+            raise ValueError(f"stream is joint, bone or motion, origin is picture or person, got {self}")
+        self.size  # noqa: B018  checks it
+
+    @property
+    def size(self) -> GraphSize:
+        """Width and depth of the network."""
+        return GraphSize(self.base, self.blocks)
+
+    def build(self) -> GraphConvNet:
+        """The network, with random weights."""
+        return build_graph_network(self.network, self.size, self.persons)
+
+
+class SkeletonFeatures:
+    """Joints of a video -> windows of its main persons -> one vector each. Results stay on `device`."""
+
+    name = "skeleton"
+
+    def __init__(self, config: SkeletonConfig, device: torch.device) -> None:
+        """Finds, verifies and loads the weights; WeightsError or ValueError where they do not fit."""
+        self.config, self.device, self.window = config, device, config.window
+        loaded = load_weights(config.weights)
+        network = config.build()
+        load_graph_state(network, loaded.state, str(loaded.path))
+        self.weights_sha256 = loaded.sha256
+        self.dim = network.dim
+        self._network = network.eval().requires_grad_(False).to(device)
+
+    def features(self, joints: Joints, batch: int = 32) -> Tensor:
+        """One vector per window of the video: (T, D) float32, T = ceil(S / stride); zero without anyone."""
+        windows = Windows(joints, self.config)
+        rows = [
+            self.clips(torch.from_numpy(windows.clips(slice(start, start + batch))))
+            for start in range(0, len(windows), batch)
+        ]
+        return torch.cat(rows) if rows else torch.zeros(0, self.dim, device=self.device)
+
+    @torch.inference_mode()
+    def clips(self, x_NPLJ3: Tensor) -> Tensor:
+        """Windows as `Windows.clips` gives them, (N, P, L, J, 3), to (N, D) float32."""
+        x_NPLJ3 = x_NPLJ3.to(self.device, torch.float32)
+        someone_N = (x_NPLJ3[..., 2] > 0).flatten(1).any(1)
+        # float32 means it: no TF32, and an algorithm that gives the same bits again
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            return self._network(x_NPLJ3) * someone_N[:, None]
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
+        return {"name": self.name, "version": 1, **asdict(self.config), "weights": self.weights_sha256}
+
+
+class Windows:
+    """All windows of a video: who is in them, and what the network sees of them, made when asked for."""
+
+    def __init__(self, joints: Joints, config: SkeletonConfig) -> None:
+        self.config, self.size = config, (joints.width, joints.height)
+        self.people: list[Person] = people(joints, min_score=config.min_score, max_gap=config.max_gap)
+        self.frames_TL = config.window.frames_KL(joints.num_frames)
+        self.chosen_TP = choose(self.people, self.frames_TL, config.persons)
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.frames_TL)
+
+    def clips(self, part: slice) -> np.ndarray:
+        """Network input of these windows: (N, P, L, J, 3) float32, x, y, score; zero where missing."""
+        found = cut(self.people, self.chosen_TP[part], self.frames_TL[part])
+        return to_stream(normalise(found, self.config.origin, *self.size), self.config.stream)
+
+
+def load_graph_state(model: GraphConvNet, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a checkpoint of ours or of pyskl, whose classifier is left out.
+
+    Any other key or shape that does not fit is a ValueError that names `source` and lists the first few.
+    """
+    state = {key.removeprefix("backbone."): value for key, value in state.items()}
+    state = {key: value for key, value in state.items() if not key.startswith("cls_head.")}
+    state = {key: value for key, value in state.items() if not key.endswith(_COUNTER)}
+    wanted = {key: value for key, value in model.state_dict().items() if not key.endswith(_COUNTER)}
+    misfits = [f"missing {key}" for key in wanted if key not in state]
+    misfits += [f"unexpected {key}" for key in state if key not in wanted]
+    misfits += [
+        f"{key} has shape {tuple(state[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    if misfits:
+        shown = "; ".join(misfits[:4]) + (f"; and {len(misfits) - 4} more" if len(misfits) > 4 else "")
+        raise ValueError(
+            f"{source} does not fit this graph network: {shown}; check network, base, blocks and persons"
+        )
+    model.load_state_dict(state, strict=False)  # the counters alone may be absent
