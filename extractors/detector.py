@@ -18,7 +18,7 @@ from torchvision.models.detection.fcos import FCOS, FCOSHead
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
 from extractors.preprocess import INTERPOLATION, resize_short_side
-from extractors.weights import WeightsError, load_weights
+from extractors.weights import fit_state, load_weights
 
 _PERSON = 1  # of COCO's classes, in all of torchvision's detectors and in ours
 _TINY_SIDE = 144  # px
@@ -114,7 +114,7 @@ class PersonDetector:
         loaded = load_weights(weights)
         self.weights_sha256 = loaded.sha256
         network = self._kind.build()
-        load_detector_state(network, loaded.state, str(loaded.path))
+        fit_state(network, loaded.state, str(loaded.path))
         self._network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -153,24 +153,3 @@ class PersonDetector:
             "max_persons": self.max_persons,
             **(resize if self._kind.short_side else {}),
         }
-
-
-def load_detector_state(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Weights into a network of DETECTORS; WeightsError names the first keys that do not fit.
-
-    Published files come from frozen batch norms, which keep no count of batches: that one may be missing.
-    """
-    own = network.state_dict()
-    counts = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}
-    state = {**counts, **state}
-    misfits = [f"{key} is missing" for key in own.keys() - state.keys()]
-    misfits += [f"{key} is not of this network" for key in state.keys() - own.keys()]
-    misfits += [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own.keys() & state.keys()
-        if state[key].shape != own[key].shape
-    ]
-    if misfits:
-        some = "; ".join(sorted(misfits)[:3])
-        raise WeightsError(f"{source} does not fit the detector ({len(misfits)} keys): {some}")
-    network.load_state_dict(state)

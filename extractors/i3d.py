@@ -135,6 +135,7 @@ class MaxPool(nn.Module):
 
     def __init__(self, kernel: Triple, stride: Triple) -> None:
         super().__init__()
+        assert all(k % 2 or s > 1 for k, s in zip(kernel, stride, strict=True))
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x_NCTHW: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ def consecutive_flow(
     """
     assert min(x_NCHW.shape[-2:]) >= MIN_PX
     assert x_NCHW.shape[-2] % _STRIDE == x_NCHW.shape[-1] % _STRIDE == 0
-    maps = torch.cat([raft.feature_encoder(part) for part in x_NCHW.split(batch_pairs)])
+    maps = torch.cat([raft.feature_encoder(part) for part in x_NCHW.split(batch_pairs + 1)])
     updated = _reordered_updates if reordered else _updates
     flows = []
     for start in range(0, len(x_NCHW) - 1, batch_pairs):
@@ -228,14 +228,16 @@ class _GRU:
         hidden_size, size = cell.convz.out_channels, context.shape[1]
         padding = cell.convz.padding
         assert isinstance(padding, tuple)
-        gates = torch.cat([cell.convz.weight, cell.convr.weight])
-        gates_bias = torch.cat([cell.convz.bias, cell.convr.bias])
-        kernels, shares = [], []
-        for kernel, bias in ((gates, gates_bias), (cell.convq.weight, cell.convq.bias)):
+
+        def share(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+            """The kernel without its context channels, and their part of its output."""
             before, own, after = kernel.split([hidden_size, size, kernel.shape[1] - hidden_size - size], 1)
-            kernels.append(torch.cat([before, after], 1))
-            shares.append(F.conv2d(context, own, bias, padding=padding))
-        return cls(*kernels, *shares, padding)
+            return torch.cat([before, after], 1), F.conv2d(context, own, bias, padding=padding)
+
+        gates = torch.cat([cell.convz.weight, cell.convr.weight])
+        gates, gates_context = share(gates, torch.cat([cell.convz.bias, cell.convr.bias]))
+        candidate, candidate_context = share(cell.convq.weight, cell.convq.bias)
+        return cls(gates, candidate, gates_context, candidate_context, padding)
 
     def step(self, hidden: Tensor, motion: Tensor) -> Tensor:
         """The next hidden state (N, C, h, w)."""

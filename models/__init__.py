@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import nn
+    from models.base import TemporalModel
 
 
-def build_model(name: str, *, in_dim: int, num_classes: int, config: Any) -> "nn.Module":
-    """A temporal model: (x_BTD, mask_BT) -> logits_BTK, with halves `encode` and `classify`."""
+def build_model(name: str, *, in_dim: int, num_classes: int, config: Any) -> "TemporalModel":
+    """A temporal model by name, with fresh weights."""
     if name == "tcn":
         from models.tcn import TCN
 

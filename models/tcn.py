@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from models.base import TemporalModel
 from models.masking import Standardise, masked
 
 
@@ -29,11 +30,12 @@ class TCNConfig:
             raise ValueError(f"need hidden >= 1, layers >= 1 and 0 <= dropout < 1, got {self}")
 
 
-class TCN(nn.Module):
+class TCN(TemporalModel):
     """(x_BTD, mask_BT) -> logits_BTK; `encode` and `classify` are its two halves."""
 
     def __init__(self, in_dim: int, num_classes: int, config: TCNConfig) -> None:
         super().__init__()
+        self.hidden = config.hidden
         self.standardise = Standardise(in_dim) if config.standardise else nn.Identity()
         self.embed = nn.Conv1d(in_dim, config.hidden, 1)
         self.blocks = nn.ModuleList(
@@ -55,7 +57,3 @@ class TCN(nn.Module):
     def classify(self, h_BTC: Tensor) -> Tensor:
         """Logits (B, T, K) of encoded steps."""
         return self.head(h_BTC.transpose(1, 2)).transpose(1, 2)
-
-    def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        """Logits (B, T, K); mask_BT is 1 at real steps, 0 at padding."""
-        return self.classify(self.encode(x_BTD, mask_BT))

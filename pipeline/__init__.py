@@ -47,8 +47,8 @@ def extract(videos: Videos, out: str | Path, **settings: Unpack[Settings]) -> "d
 
 def train(
     videos: Videos, out: str | Path, *, annotations: str | Path, **settings: Unpack[Settings]
-) -> "Checkpoint":
-    """Train on the features that `extract` left in `out`; the checkpoint is kept there, too."""
+) -> "dict[str, Checkpoint]":
+    """Train on the features that `extract` left in `out`: models by name, kept there, too."""
     from pipeline import commands
 
     return commands.train(commands.request(videos, out, annotations=annotations, **settings))

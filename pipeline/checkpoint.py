@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import build_model
+from models.base import TemporalModel
 from pipeline.config import RunConfig, from_values
 from pipeline.files import write_atomic
 
@@ -44,7 +45,7 @@ class Checkpoint:
         """The settings it was trained with."""
         return from_values(self.config)
 
-    def build(self) -> nn.Module:
+    def build(self) -> TemporalModel:
         """The model with its weights, in eval mode."""
         config = self.run_config
         model = build_model(

@@ -1,6 +1,6 @@
 """The commands: a request, checked as a whole before any work, then stages in order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,13 @@ from pipeline.job import Job, StageResult, resolve_device, saved_sources
 from pipeline.labels import read_annotations
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
-from pipeline.score import check_features, saved_scores
+from pipeline.score import Scorer, check_features, save_events, saved_scores
 from pipeline.score import score as score_stage
 from pipeline.task import Task, make_task
-from pipeline.train import VANILLA, checkpoint_path, trained
+from pipeline.train import STUDENT, checkpoint_path, planned, trained
 from pipeline.train import train as train_stage
+
+TWO_STREAM = "two-stream"
 
 if TYPE_CHECKING:
     from pipeline.tracks import FeatureTrack, ScoreTrack
@@ -109,26 +111,27 @@ def run(request: Request) -> "dict[str, ScoreTrack]":
     with _working(request) as job:
         features = extract_stage(job, recipe)
         task = _checked(job, task, features)
-        checkpoint = request.checkpoint
-        if checkpoint is None:
+        if request.checkpoint:
+            models = {request.checkpoint.name: request.checkpoint}
+        else:
             assert task is not None, "checked above"
-            checkpoint = train_stage(job, task, features)
-        scores = score_stage(job, checkpoint, features)
-        metrics = evaluate_stage(job, task, checkpoint.name, scores) if task else {}
-        _report(job, task, checkpoint, scores, features, metrics)
-    return scores
+            models = train_stage(job, task, features)
+        scores = _score(job, models, task, features)
+        metrics = evaluate_stage(job, task, scores) if task else {}
+        _report(job, task, models, scores, features, metrics)
+    return scores[_final(models)]
 
 
 def extract(request: Request) -> "dict[str, FeatureTrack]":
-    """Features of every video, by video."""
+    """RGB features of every video, by video; of the teachers' modalities, too, in OUT."""
     recipe = _recipe(request)
     with _working(request) as job:
         features = extract_stage(job, recipe)
     return {video: files["rgb"].load()[0] for video, files in features.files.items() if files["rgb"].record()}
 
 
-def train(request: Request) -> Checkpoint:
-    """The vanilla model, from cached features."""
+def train(request: Request) -> dict[str, Checkpoint]:
+    """All models, from cached features."""
     if request.job.annotations is None:
         raise UsageError("nothing to train from: give --annotations")
     task, recipe = _task(request), _recipe(request)
@@ -140,57 +143,58 @@ def train(request: Request) -> Checkpoint:
 
 
 def score(request: Request) -> "dict[str, ScoreTrack]":
-    """Scores from cached features, by the checkpoint given or trained in OUT."""
-    checkpoint, recipe = _model(request), _recipe(request)
-    check_features(checkpoint, recipe)
+    """Scores from cached features, by the checkpoint given or by the models trained in OUT."""
+    models, recipe, task = _trained(request), _recipe(request), _task(request)
     with _working(request) as job:
-        return score_stage(job, checkpoint, _cached(job, recipe))
+        scores = _score(job, models, task, _cached(job, recipe))
+    return scores[_final(models)]
 
 
 def evaluate(request: Request) -> dict[str, Any]:
     """metrics.json from scores and labels."""
     if request.job.annotations is None:
         raise UsageError("nothing to evaluate against: give --annotations")
-    task, checkpoint, recipe = _task(request), _model(request), _recipe(request)
+    task, models, recipe = _task(request), _trained(request), _recipe(request)
     with _working(request) as job:
         features = _cached(job, recipe)
         task = _checked(job, task, features)
         assert task is not None, "checked above"
-        return evaluate_stage(job, task, checkpoint.name, saved_scores(job, checkpoint, features))
+        return evaluate_stage(job, task, _saved(job, models, features))
 
 
 def report(request: Request) -> Path:
     """The page, from what OUT holds."""
-    task, checkpoint, recipe = _task(request), _model(request), _recipe(request)
+    task, models, recipe = _task(request), _trained(request), _recipe(request)
     with _working(request) as job:
         features = _cached(job, recipe)
         task = _checked(job, task, features)
-        scores = saved_scores(job, checkpoint, features)
-        return _report(job, task, checkpoint, scores, features, read_json(job.out / "metrics.json"))
+        metrics = read_json(job.out / "metrics.json")
+        return _report(job, task, models, _saved(job, models, features), features, metrics)
 
 
 def dry_run(request: Request) -> None:
     """Say, per stage, what is cached and what is to do."""
-    job = request.job
+    job, say = request.job, request.job.progress.say
     task = _task(request)
     features = _cached(job, _recipe(request))
     todo = [video for video, files in features.files.items() if missing(job, files)]
-    say = job.progress.say
     say(f"extract: {len(features.files) - len(todo)} videos cached, {len(todo)} to do")
     for video in todo[:10]:
         say(f"  {video}")
     if len(todo) > 10:
         say(f"  and {len(todo) - 10} more")
-    checkpoint = request.checkpoint
-    if checkpoint is None and task is not None:
+    models = {request.checkpoint.name: request.checkpoint} if request.checkpoint else {}
+    wanted = [name for name, _ in planned(job)] if task and not models else list(models)
+    if task is not None and not request.checkpoint:
         task = task.on(clocks(features))
-        checkpoint = None if todo else trained(job, task, features)
-        say(f"train: {'cached' if checkpoint else 'to do'} ({len(task.split.training)} training videos)")
-    if checkpoint is None:
-        say(f"score: {len(features.files)} videos to do")
-    else:
-        done = saved_scores(job, checkpoint, features)
-        say(f"score: {len(done)} videos cached, {len(features.files) - len(done)} to do")
+        models = {} if todo else trained(job, task, features)
+        for name in wanted:
+            say(f"train {name}: {'cached' if name in models else 'to do'}")
+    done = 0
+    if len(models) == len(wanted) > 0:
+        final = models[_final(models)]
+        done = len(saved_scores(job, Scorer(final.name, (final,)), features))
+    say(f"score: {done} videos cached, {len(features.files) - done} to do")
     say(f"evaluate: {len(task.split.testing)} test videos" if task else "evaluate: no labels given")
 
 
@@ -279,12 +283,13 @@ def _checked(job: Job, task: Task | None, features: Features) -> Task | None:
 
 
 def _recipe(request: Request) -> Recipe:
-    """The extractors, their weights loaded; that they are what a given checkpoint expects."""
+    """The extractors that are needed, their weights loaded; what a given checkpoint expects."""
     job = request.job
-    recipe = Recipe.build(job.config, ("rgb",), job.device)
     if request.checkpoint:
+        recipe = Recipe.build(job.config, tuple(request.checkpoint.features), job.device)
         check_features(request.checkpoint, recipe)
-    return recipe
+        return recipe
+    return Recipe.build(job.config, ("rgb", *job.config.teachers), job.device)
 
 
 def _cached(job: Job, recipe: Recipe) -> Features:
@@ -292,23 +297,71 @@ def _cached(job: Job, recipe: Recipe) -> Features:
     return locate(job, recipe, StageResult("extract"))
 
 
-def _model(request: Request) -> Checkpoint:
-    """The checkpoint given, else the one trained in OUT."""
-    return request.checkpoint or Checkpoint.load(checkpoint_path(request.job.out, VANILLA))
+def _trained(request: Request) -> dict[str, Checkpoint]:
+    """The checkpoint given, else the models trained in OUT."""
+    if request.checkpoint:
+        return {request.checkpoint.name: request.checkpoint}
+    job = request.job
+    return {name: Checkpoint.load(checkpoint_path(job.out, name)) for name, _ in planned(job)}
+
+
+def _final(models: Mapping[str, Checkpoint]) -> str:
+    """The model whose scores are the result: the last, the student where there is one."""
+    return list(models)[-1]
+
+
+def _scorers(models: Mapping[str, Checkpoint]) -> dict[str, Scorer]:
+    """Every row of the table: each model, and the mean of the logits of vanilla and teachers."""
+    scorers = {name: Scorer(name, (model,)) for name, model in models.items()}
+    streams = tuple(model for name, model in models.items() if name != STUDENT)
+    if len(streams) > 1:
+        final = scorers.pop(_final(models))
+        scorers |= {TWO_STREAM: Scorer(TWO_STREAM, streams), final.name: final}
+    return scorers
+
+
+def _folder(name: str, models: Mapping[str, Checkpoint]) -> str:
+    return "scores" if name == _final(models) else f"model_scores/{name}"
+
+
+def _score(
+    job: Job, models: Mapping[str, Checkpoint], task: Task | None, features: Features
+) -> "dict[str, dict[str, ScoreTrack]]":
+    """Scores by model and video: the final model scores every video, the others those it is judged on."""
+    testing = task.split.testing if task else ()
+    scores = {}
+    for name, scorer in _scorers(models).items():
+        final = name == _final(models)
+        scores[name] = score_stage(
+            job, scorer, features, folder=_folder(name, models), videos=None if final else testing
+        )
+    save_events(job, scores[_final(models)])
+    return scores
+
+
+def _saved(
+    job: Job, models: Mapping[str, Checkpoint], features: Features
+) -> "dict[str, dict[str, ScoreTrack]]":
+    return {
+        name: saved_scores(job, scorer, features, folder=_folder(name, models))
+        for name, scorer in _scorers(models).items()
+    }
 
 
 def _report(
     job: Job,
     task: Task | None,
-    checkpoint: Checkpoint,
-    scores: "dict[str, ScoreTrack]",
+    models: Mapping[str, Checkpoint],
+    scores: "Mapping[str, Mapping[str, ScoreTrack]]",
     features: Features,
-    metrics: dict[str, Any],
+    metrics: Mapping[str, Any],
 ) -> Path:
     from pipeline.page import make_page  # plotly takes a while to import
 
-    records = {video: features.files[video]["rgb"].record() or {} for video in scores}
-    page = make_page(job, task, checkpoint, scores, records, metrics)
+    final = _final(models)
+    modality = next(iter(models[final].features))
+    records = {video: features.files[video][modality].record() or {} for video in scores[final]}
+    page = make_page(job, task, models, scores[final], records, metrics)
     if table := metrics_table(metrics):
         job.progress.console.print(table)
     return page

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
@@ -16,6 +16,8 @@ from extractors.base import Window
 from extractors.i3d import I3DConfig
 from models.tcn import TCNConfig
 from pipeline.video import DecodePolicy
+
+Teacher = Literal["flow", "skeleton"]
 
 
 class ConfigError(ValueError):
@@ -81,6 +83,8 @@ class RunConfig:
     preset: str
     fps: float | None  # sampled frames per second; none: every frame
     rgb: I3DConfig
+    teachers: tuple[Teacher, ...] = ()  # modalities that teach the student; none: vanilla RGB alone
+    distill_unlabelled: bool = False  # videos that the annotations do not name join the distillation
     model: str = "tcn"  # the temporal model
     tcn: TCNConfig = field(default_factory=TCNConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

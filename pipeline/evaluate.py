@@ -3,6 +3,7 @@
 metrics.json    model -> protocol -> result; which test videos were missing
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,21 +17,19 @@ from pipeline.task import Task
 from pipeline.tracks import ScoreTrack
 
 
-def evaluate(job: Job, task: Task, model: str, scores: Mapping[str, ScoreTrack]) -> dict[str, Any]:
-    """frame_map/all on the frames of the test videos that have scores; those without are listed."""
+def evaluate(job: Job, task: Task, scores: Mapping[str, Mapping[str, ScoreTrack]]) -> dict[str, Any]:
+    """frame_map/all of every model (model -> video -> scores) on the same frames.
+
+    These are all frames of the test videos that every model has scored; the others are listed as missing.
+    """
     with job.stage("evaluate") as result:
-        videos = [video for video in task.split.testing if video in scores]
-        missing = [video for video in task.split.testing if video not in scores]
-        targets = [
-            interval_targets(task.intervals[video], scores[video].times_sec_F, task.classes)
-            for video in videos
-        ]
+        videos = [v for v in task.split.testing if all(v in of_model for of_model in scores.values())]
+        missing = [v for v in task.split.testing if v not in videos]
         key = digest(
             {
-                "model": model,
-                "missing": missing,
-                "scores": [[v, digest(scores[v].scores_FK.tobytes().hex())] for v in videos],
-                "targets": [digest(target.tobytes().hex()) for target in targets],
+                "task": task.digest(),
+                "videos": videos,
+                "scores": {model: [_digest(of[v]) for v in videos] for model, of in scores.items()},
             }
         )
         path = job.out / "metrics.json"
@@ -38,16 +37,25 @@ def evaluate(job: Job, task: Task, model: str, scores: Mapping[str, ScoreTrack])
         if found.get("key") == key:
             result.cached = 1
             return found
-        if not videos:
-            job.progress.say("  evaluate: no test video has labels and scores; nothing is measured")
-            models = {}
+        models = {}
+        if videos:
+            some = next(iter(scores.values()))
+            targets = [interval_targets(task.intervals[v], some[v].times_sec_F, task.classes) for v in videos]
+            for model, of_model in scores.items():
+                measured = frame_map(
+                    [of_model[v].scores_FK for v in videos], targets, task.classes, videos=videos
+                )
+                models[model] = {measured.protocol: measured.to_json()}
         else:
-            measured = frame_map([scores[v].scores_FK for v in videos], targets, task.classes)
-            models = {model: {measured.protocol: measured.to_json()}}
+            job.progress.say("  evaluate: no test video has labels and scores; nothing is measured")
         metrics = {"key": key, "models": models, "videos": videos, "missing": missing, "subset": "testing"}
         write_json(path, metrics)
         result.done = 1
     return metrics
+
+
+def _digest(track: ScoreTrack) -> str:
+    return hashlib.sha256(track.scores_FK.tobytes() + track.times_sec_F.tobytes()).hexdigest()
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> Table | None:
@@ -55,13 +63,13 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table | None:
     if not metrics.get("models"):
         return None
     table = Table(title=f"test split: {len(metrics['videos'])} videos, {len(metrics['missing'])} missing")
-    for column in ("model", "protocol", "mAP %", "chance %", "frames"):
+    for column in ("model", "protocol", "mAP %", "frames"):
         table.add_column(column, justify="left" if column in ("model", "protocol") else "right")
+    for protocol, row in next(iter(metrics["models"].values())).items():
+        table.add_row("chance", protocol, _percent(row["chance"]), str(row["frames"]))
     for model, protocols in metrics["models"].items():
         for protocol, row in protocols.items():
-            table.add_row(
-                model, protocol, _percent(row["mean_ap"]), _percent(row["chance"]), str(row["frames"])
-            )
+            table.add_row(model, protocol, _percent(row["mean_ap"]), str(row["frames"]))
     return table
 
 

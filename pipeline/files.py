@@ -69,11 +69,15 @@ def sweep_temporary(folder: Path) -> int:
 
 
 class ContentHashes:
-    """sha256 of videos, remembered by (path, size, modification time, inode); taken anew when any differs."""
+    """sha256 of videos, remembered by (path, size, modification time, inode); taken anew when any differs.
 
-    def __init__(self, database: Path) -> None:
-        database.parent.mkdir(parents=True, exist_ok=True)
+    Without a database nothing is remembered.
+    """
+
+    def __init__(self, database: Path | None) -> None:
         self._database = database
+        if database is None:
+            return
         with self._connect() as connection:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS content "
@@ -82,6 +86,8 @@ class ContentHashes:
 
     def sha256(self, path: Path) -> str:
         """Hash of the file's content; OSError where it cannot be read."""
+        if self._database is None:
+            return file_sha256(path)
         stat = path.stat()
         state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         name = str(path.resolve())
@@ -96,6 +102,7 @@ class ContentHashes:
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
+        assert self._database is not None
         with closing(sqlite3.connect(self._database, timeout=60)) as connection, connection:
             yield connection
 

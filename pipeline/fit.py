@@ -7,38 +7,47 @@ import logging
 import shutil
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightning.pytorch as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from models.base import TemporalModel
 from models.losses import classification_loss
 from pipeline.config import TrainConfig
 from pipeline.dataset import Batch, EpochShuffle, Example, collate
 from pipeline.metrics import frame_map
 from pipeline.progress import Progress
 
+if TYPE_CHECKING:
+    from models.distillation import Distillation
+
 Row = dict[str, float]
 
 
 class Detector(L.LightningModule):
-    """A temporal model in training; `history` has one row per epoch: losses, validation mAP, rate."""
+    """A temporal model in training; `history` has one row per epoch: each loss, validation mAP, rate.
 
-    def __init__(
-        self, model: nn.Module, config: TrainConfig, seed: int, report: Callable[[Row], None]
-    ) -> None:
+    How its features are held against a teacher's is the matter of `distillations`. The teachers'
+    features come with the batch: teachers are frozen, and no part of this module.
+    """
+
+    def __init__(self, model: TemporalModel, lesson: "Lesson", report: Callable[[Row], None]) -> None:
         super().__init__()
-        self.model, self.config, self.seed, self.report = model, config, seed, report
+        self.model, self.config, self.seed, self.report = model, lesson.config, lesson.seed, report
+        self.distillations = nn.ModuleDict(lesson.distillations)
         self.history: list[Row] = []
         self._validation: Row = {}
-        self._losses: dict[str, list[tuple[float, float]]] = {"train": [], "val": []}
+        self._losses: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self._validated: list[tuple[np.ndarray, np.ndarray]] = []
 
     def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
@@ -46,20 +55,30 @@ class Detector(L.LightningModule):
         torch.manual_seed(zlib.crc32(f"{self.seed} {self.current_epoch} {batch_idx}".encode()))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        loss = classification_loss(self.model(batch.x_BTD, batch.mask_BT), batch.target_BTK, batch.mask_BT)
-        self._losses["train"].append((float(loss.detach()), float(batch.mask_BT.sum())))
+        h_BTC = self.model.encode(batch.x_BTD, batch.mask_BT)
+        logits_BTK = self.model.classify(h_BTC)
+        loss = classification_loss(logits_BTK, batch.target_BTK, batch.labelled_BT)
+        self._note("train_loss", loss, batch.labelled_BT)
+        for teacher, distillation in self.distillations.items():
+            taught = batch.teachers.get(teacher)
+            if taught is None:  # no video of this batch has it
+                continue
+            terms = distillation(h_BTC, taught.features_BTC, batch.target_BTK, taught.mask_BT)
+            for name, term in terms.items():
+                self._note(f"{name}_{teacher}", term, taught.mask_BT)
+                loss = loss + distillation.weights[name] * term
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits_BTK = self.model(batch.x_BTD, batch.mask_BT)
         loss = classification_loss(logits_BTK, batch.target_BTK, batch.mask_BT)
-        self._losses["val"].append((float(loss), float(batch.mask_BT.sum())))
+        self._note("val_loss", loss, batch.mask_BT)
         real_BT = batch.mask_BT > 0
         scores = logits_BTK[real_BT].sigmoid().float().cpu().numpy()
         self._validated.append((scores, batch.target_BTK[real_BT].cpu().numpy() > 0))
 
     def on_validation_epoch_end(self) -> None:
-        self._validation = {"val_loss": self._mean("val")}
+        self._validation = {"val_loss": self._mean("val_loss")}
         scores, targets = zip(*self._validated, strict=True)
         self._validated.clear()
         if any(target.any() for target in targets):
@@ -69,20 +88,24 @@ class Detector(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
-        row = {"epoch": self.current_epoch, "lr": lr, "train_loss": self._mean("train"), **self._validation}
-        self.log("train_loss", row["train_loss"])
+        losses = {name: self._mean(name) for name in sorted(self._losses) if name != "val_loss"}
+        row = {"epoch": self.current_epoch, "lr": lr, **losses, **self._validation}
+        self.log_dict(losses)
         self.history.append(row)
         self.report(row)
 
-    def _mean(self, part: str) -> float:
+    def _note(self, name: str, value: Tensor, mask_BT: Tensor) -> None:
+        self._losses[name].append((float(value.detach()), float(mask_BT.sum())))
+
+    def _mean(self, name: str) -> float:
         """Mean over steps, not over batches, which hold different numbers of them."""
-        losses, steps = np.array(self._losses[part]).T
-        self._losses[part].clear()
-        return float((losses * steps).sum() / steps.sum())
+        losses, steps = np.array(self._losses[name]).T
+        self._losses[name].clear()
+        return float((losses * steps).sum() / max(steps.sum(), 1))
 
     def configure_optimizers(self) -> Any:
         config = self.config
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        optimizer = torch.optim.Adam(self.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         if not self.trainer.val_dataloaders:
             return optimizer
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -105,79 +128,96 @@ class _Stop(EarlyStopping):
             trainer.should_stop = True
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a model learns from, and by which schedule."""
+
+    name: str  # of the model
+    training: Sequence[Example]
+    validation: Sequence[Example]
+    distillations: Mapping[str, "Distillation"]  # by teacher; none: labels alone
+    config: TrainConfig
+    seed: int
+
+    @property
+    def monitor(self) -> tuple[str, Literal["min", "max"]]:
+        """What chooses the epoch: validation mAP, or the loss where the share has no positive."""
+        positive = any(example.target_TK.any() for example in self.validation)
+        return ("val_map", "max") if positive else ("val_loss", "min")
+
+
 def fit(
-    model: nn.Module,
-    training: Sequence[Example],
-    validation: Sequence[Example],
-    *,
-    name: str,
-    config: TrainConfig,
-    seed: int,
-    folder: Path,
-    device: torch.device,
-    progress: Progress,
+    model: TemporalModel, lesson: Lesson, *, folder: Path, device: torch.device, progress: Progress
 ) -> tuple[dict[str, Tensor], list[Row], Row]:
     """Train, or go on from the last whole epoch found in `folder`; (weights, history, row of these weights).
 
-    Weights are those of the epoch with the best validation mAP (the first of equals; the lowest
-    validation loss where the validation share has no positive; the last epoch without a validation share).
-    `folder` keeps TensorBoard logs; what is needed to resume is removed at the end.
+    Weights are those of the best epoch (see `Lesson.monitor`; the first of equals; the last epoch
+    where there is no validation share). `folder` keeps TensorBoard logs; what is needed to resume is
+    removed at the end.
     """
     _quiet_lightning()
-    resume = folder / "resume"
-    monitor, mode = ("val_map", "max") if any(e.target_TK.any() for e in validation) else ("val_loss", "min")
-    last = ModelCheckpoint(
-        resume, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
-    )
-    callbacks: list[Callback] = []
-    best = None
-    if validation:
-        best = ModelCheckpoint(
-            resume,
-            filename="best",
-            monitor=monitor,
-            mode=mode,
-            save_weights_only=True,
-            enable_version_counter=False,
+    resume, config = folder / "resume", lesson.config
+    best = _best(resume, lesson) if lesson.validation else None
+    trainer = _trainer(folder, lesson, best, device)
+    found = resume / "last.ckpt"
+    order = EpochShuffle(lesson.training, lesson.seed)
+    if found.is_file():
+        # the loop draws the first epoch's order before it tells the sampler which epoch it is
+        done = len(torch.load(found, map_location="cpu", weights_only=True)["history"])
+        order.set_epoch(done)
+        progress.say(f"  {lesson.name}: goes on after epoch {done} of {config.epochs}")
+    with progress.bar(f"train {lesson.name}", config.epochs) as bar:
+        module = Detector(model, lesson, lambda row: bar.advance(_note(row)))
+        trainer.fit(
+            module,
+            _loader(lesson.training, config.batch_videos, order),
+            _loader(lesson.validation, config.batch_videos) if lesson.validation else None,
+            ckpt_path=found if found.is_file() else None,
+            weights_only=True,
         )
-        callbacks += [best, _Stop(monitor, mode=mode, patience=config.patience)]
-    trainer = L.Trainer(
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    rows = module.history
+    chosen = rows[-1]
+    if best is not None:
+        saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        module.load_state_dict(saved["state_dict"])
+        monitor, mode = lesson.monitor
+        chosen = max(rows, key=lambda row: row[monitor] if mode == "max" else -row[monitor])
+    shutil.rmtree(resume, ignore_errors=True)
+    return {key: value.cpu() for key, value in module.model.state_dict().items()}, rows, chosen
+
+
+def _best(folder: Path, lesson: Lesson) -> ModelCheckpoint:
+    monitor, mode = lesson.monitor
+    return ModelCheckpoint(
+        folder,
+        filename="best",
+        monitor=monitor,
+        mode=mode,
+        save_weights_only=True,
+        enable_version_counter=False,
+    )
+
+
+def _trainer(folder: Path, lesson: Lesson, best: ModelCheckpoint | None, device: torch.device) -> L.Trainer:
+    monitor, mode = lesson.monitor
+    stop = [] if best is None else [best, _Stop(monitor, mode=mode, patience=lesson.config.patience)]
+    last = ModelCheckpoint(
+        folder / "resume", filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    return L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=_precision(config.precision, device),
-        max_epochs=config.epochs,
-        callbacks=[*callbacks, last],  # last comes last: it is written when everything of the epoch is
+        precision=_precision(lesson.config.precision, device),
+        max_epochs=lesson.config.epochs,
+        callbacks=[*stop, last],  # last comes last: it is written when everything of the epoch is
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
-    found = resume / "last.ckpt"
-    order = EpochShuffle(training, seed)
-    if found.is_file():
-        # the loop draws the first epoch's order before it tells the sampler which epoch it is
-        done = len(torch.load(found, map_location="cpu", weights_only=True)["history"])
-        order.set_epoch(done)
-        progress.say(f"  {name}: goes on after epoch {done} of {config.epochs}")
-    with progress.bar(f"train {name}", config.epochs) as bar:
-        module = Detector(model, config, seed, lambda row: bar.advance(_note(row)))
-        trainer.fit(
-            module,
-            _loader(training, config.batch_videos, order),
-            _loader(validation, config.batch_videos) if validation else None,
-            ckpt_path=found if found.is_file() else None,
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    if best is not None:
-        saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-        module.load_state_dict(saved["state_dict"])
-    rows = module.history
-    chosen = max(rows, key=lambda row: row[monitor] if mode == "max" else -row[monitor]) if best else rows[-1]
-    shutil.rmtree(resume, ignore_errors=True)
-    return {key: value.cpu() for key, value in module.model.state_dict().items()}, rows, chosen
 
 
 def _loader(examples: Sequence[Example], batch: int, sampler: EpochShuffle | None = None) -> DataLoader[Any]:

@@ -68,8 +68,8 @@ class Job:
 
     @cached_property
     def hashes(self) -> ContentHashes:
-        """Content hashes of the videos, remembered in OUT."""
-        return ContentHashes(self.out / "hashes.sqlite")
+        """Content hashes of the videos, remembered in OUT where that is there."""
+        return ContentHashes(self.out / "hashes.sqlite" if self.out.is_dir() else None)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageResult]:

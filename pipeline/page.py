@@ -17,7 +17,7 @@ from pipeline.tracks import ScoreTrack
 def make_page(
     job: Job,
     task: Task | None,
-    checkpoint: Checkpoint,
+    models: Mapping[str, Checkpoint],
     scores: Mapping[str, ScoreTrack],
     records: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Any],
@@ -27,7 +27,7 @@ def make_page(
     with job.stage("report") as result:
         key = digest(
             {
-                "model": checkpoint.key,
+                "models": {name: model.key for name, model in models.items()},
                 "metrics": metrics.get("key"),
                 "videos": {video: records[video]["data_sha256"] for video in scores},
                 "labels": task.digest() if task else None,
@@ -40,7 +40,7 @@ def make_page(
         if made.get("key") == key and page.is_file() and file_sha256(page) == made.get("sha256"):
             result.cached = 1
             return page
-        write_report(_data(job, task, checkpoint, scores, records, metrics), folder)
+        write_report(_data(job, task, models, scores, records, metrics), folder)
         write_json(folder / "report.json", {"key": key, "sha256": file_sha256(page)})
         result.done = 1
     return page
@@ -49,7 +49,7 @@ def make_page(
 def _data(
     job: Job,
     task: Task | None,
-    checkpoint: Checkpoint,
+    models: Mapping[str, Checkpoint],
     scores: Mapping[str, ScoreTrack],
     records: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Any],
@@ -61,9 +61,9 @@ def _data(
     }
     return ReportData(
         title=f"augrgb: {job.out.resolve().name}",
-        classes=checkpoint.classes,
+        classes=next(iter(models.values())).classes,
         metrics=results,
-        curves=(Curve(checkpoint.name, tuple(checkpoint.history)),) if checkpoint.history else (),
+        curves=tuple(Curve(name, tuple(model.history)) for name, model in models.items() if model.history),
         videos=tuple(_panel(video, scores[video], records[video], task) for video in scores),
         failures=tuple(asdict(failure) for failure in job.failures),
         stages=tuple(result.row() for result in job.results if result.stage != "report"),

@@ -11,15 +11,17 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
+from models.base import TemporalModel
 from pipeline.checkpoint import Checkpoint, CheckpointError
 from pipeline.events import events_from_scores, spreadsheet_safe, write_events
 from pipeline.extract import Features, load_tracks
@@ -59,64 +61,114 @@ class ScoreFile:
             return None
 
 
-def score(job: Job, checkpoint: Checkpoint, features: Features) -> dict[str, ScoreTrack]:
-    """Scores of every video that has features, by video, and their events; what is there is left as it is."""
-    with job.stage("score") as result:
-        (name,) = checkpoint.features
-        weights = _weights_digest(checkpoint)
-        model: nn.Module | None = None
+@dataclass(frozen=True)
+class Scorer:
+    """One model, or several whose logits are averaged (two-stream)."""
+
+    name: str
+    parts: tuple[Checkpoint, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Columns of its scores."""
+        return self.parts[0].classes
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What each part sees."""
+        return tuple(modality for part in self.parts for modality in part.features)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the numbers that score: tensors, class names, kind of model."""
+        total = hashlib.sha256()
+        for part in self.parts:
+            total.update(digest([list(part.classes), part.config["model"]]).encode())
+            for key, tensor in sorted(part.state.items()):
+                total.update(key.encode() + tensor.numpy().tobytes())
+        return total.hexdigest()
+
+    def score(self, tracks: Sequence[FeatureTrack], models: Sequence[TemporalModel]) -> ScoreTrack:
+        """One video: step logits averaged, to frame scores on the player's clock."""
+        logits = [_logits(model, track) for model, track in zip(models, tracks, strict=True)]
+        scores_TK = torch.stack(logits).mean(0).double().sigmoid().cpu().numpy()
+        clock = tracks[0].clock
+        scores_FK = frames_from_steps(scores_TK, tracks[0].center_sec_T, clock.sec_F).astype(np.float32)
+        return ScoreTrack(scores_FK, clock.sec_F + clock.start_sec, self.classes)
+
+
+def score(
+    job: Job,
+    scorer: Scorer,
+    features: Features,
+    *,
+    folder: str = "scores",
+    videos: Container[str] | None = None,
+) -> dict[str, ScoreTrack]:
+    """Scores by video, kept below OUT/`folder`; of `videos`, by default of all that have features.
+
+    What is there already is left as it is.
+    """
+    with job.stage("score" if folder == "scores" else f"score {scorer.name}") as result:
+        tracks = {modality: load_tracks(job, features, modality, result) for modality in scorer.modalities}
+        common = [
+            v
+            for v in features.files
+            if all(v in of for of in tracks.values()) and (videos is None or v in videos)
+        ]
+        models: list[TemporalModel] = []
         scores = {}
-        tracks = load_tracks(job, features, name, result)
-        with job.progress.bar("score", len(tracks)) as bar:
-            for video, (track, data_sha256) in tracks.items():
-                file = _locate(job, video, weights, data_sha256, track.clock.to_json())
-                found = file.load()
-                if found is None:
-                    model = model or checkpoint.build().to(job.device)
-                    found = score_track(model, track, checkpoint.classes)
-                    file.save(found)
+        with job.progress.bar(result.stage, len(common)) as bar:
+            for video in common:
+                found = [tracks[modality][video] for modality in scorer.modalities]
+                file = _locate(
+                    job, folder, video, scorer, [data for _, data in found], found[0][0].clock.to_json()
+                )
+                track = file.load()
+                if track is None:
+                    models = models or [part.build().to(job.device) for part in scorer.parts]
+                    track = scorer.score([track for track, _ in found], models)
+                    file.save(track)
                     result.done += 1
                 else:
                     result.cached += 1
-                scores[video] = found
+                scores[video] = track
                 bar.advance(video)
-        _save_events(job, scores)
     return scores
 
 
-def saved_scores(job: Job, checkpoint: Checkpoint, features: Features) -> dict[str, ScoreTrack]:
-    """Scores that are there and are this checkpoint's, of these features, by video."""
-    (name,) = checkpoint.features
-    weights = _weights_digest(checkpoint)
+def saved_scores(
+    job: Job, scorer: Scorer, features: Features, *, folder: str = "scores"
+) -> dict[str, ScoreTrack]:
+    """Scores that are there and are this scorer's, of these features, by video."""
     scores = {}
     for video, files in features.files.items():
-        record = files[name].record()
-        if record is None:
+        records = [files[modality].record() for modality in scorer.modalities]
+        if not all(records):
             continue
-        found = _locate(job, video, weights, record["data_sha256"], record["clock"]).load()
+        data = [record["data_sha256"] for record in records if record]
+        found = _locate(job, folder, video, scorer, data, (records[0] or {})["clock"]).load()
         if found is not None:
             scores[video] = found
     return scores
 
 
-def _locate(job: Job, video: str, weights: str, data_sha256: str, clock: dict[str, Any]) -> ScoreFile:
-    key = digest({"weights": weights, "data": data_sha256, "clock": clock})
-    return ScoreFile(job.out / "scores" / f"{video}.npz", key)
+def _locate(
+    job: Job, folder: str, video: str, scorer: Scorer, data: Sequence[str], clock: dict[str, Any]
+) -> ScoreFile:
+    key = digest({"weights": scorer.digest, "data": list(data), "clock": clock})
+    return ScoreFile(job.out / folder / f"{video}.npz", key)
 
 
-def score_track(model: nn.Module, track: FeatureTrack, classes: tuple[str, ...]) -> ScoreTrack:
-    """One video through a temporal model: steps to frames, times on the player's clock."""
+def _logits(model: TemporalModel, track: FeatureTrack) -> Tensor:
+    """Logits (T, K) of a whole video."""
     device = next(model.parameters()).device
     x_1TD = torch.from_numpy(track.data_TD)[None].to(device)
     with torch.inference_mode():
-        logits_1TK = model(x_1TD, torch.ones(x_1TD.shape[:2], device=device))
-    scores_TK = logits_1TK[0].double().sigmoid().cpu().numpy()
-    clock = track.clock
-    scores_FK = frames_from_steps(scores_TK, track.center_sec_T, clock.sec_F).astype(np.float32)
-    return ScoreTrack(scores_FK, clock.sec_F + clock.start_sec, classes)
+        return model(x_1TD, torch.ones(x_1TD.shape[:2], device=device))[0]
 
 
-def _save_events(job: Job, scores: Mapping[str, ScoreTrack]) -> None:
+def save_events(job: Job, scores: Mapping[str, ScoreTrack]) -> None:
     """events.csv and events.json of all videos."""
     rule = job.config.events
     events = {
@@ -152,14 +204,6 @@ def _differences(expected: object, found: object, path: str = "") -> list[str]:
         parts = (_differences(expected.get(k), found.get(k), f"{path}.{k}" if path else k) for k in keys)
         return [text for part in parts for text in part]
     return [] if expected == found else [f"{path} was {expected}, is {found}"]
-
-
-def _weights_digest(checkpoint: Checkpoint) -> str:
-    """Of the numbers that score: tensors and class names."""
-    total = hashlib.sha256(digest([list(checkpoint.classes), checkpoint.config["model"]]).encode())
-    for key, tensor in sorted(checkpoint.state.items()):
-        total.update(key.encode() + tensor.numpy().tobytes())
-    return total.hexdigest()
 
 
 def _write_csv(file: IO[bytes], track: ScoreTrack) -> None:

@@ -15,7 +15,7 @@ from pipeline.synthetic.textures import Domain
 
 _SCENE_SEC = 6.0  # a clip is cut from a scene of this length, or of twice its own
 _CLEAR = (0.25, 0.6)  # a class active for a share between these leaves its label in doubt
-_IDLE = 0.15  # share of clips in which nobody does anything
+_IDLE = 0.25  # share of clips in which nobody shall do anything; half of those scenes have such a stretch
 Seed = int | Sequence[int] | np.random.Generator
 
 
@@ -49,7 +49,7 @@ def sample_clip(
     """Frames (L, H, W, 3) uint8 and the classes active in at least half of them, (K,) float32.
 
     `size` is the side of a square, or (width, height). Equal seeds give equal clips; a generator is advanced.
-    Clips in which a label would be in doubt are avoided; in about one of seven nothing happens.
+    Clips in which a label would be in doubt are avoided; in about one of eight nothing happens.
     """
     scene, frames_L = _cut(seed, actions, num_frames, fps, size, domain, persons)
     return np.stack([scene.frame(i) for i in frames_L]), _multi_hot(scene.active(frames_L))

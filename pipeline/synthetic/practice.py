@@ -57,7 +57,6 @@ def render_practice(
         fps=fps,
     )
     claim(out, world)
-    sweep_temporary(out)
     specs = world.specs()
     missing = {stem: spec for stem, spec in specs.items() if not _is_whole(out, stem, spec)}
     made = run_all(_render, [(out, stem, spec) for stem, spec in missing.items()], workers)
@@ -65,6 +64,7 @@ def render_practice(
         if progress is not None:
             progress(stem)
     _write_labels(out / "labels.csv", specs)
+    sweep_temporary(out)  # of a run that was killed: its processes may have lived on for a moment
     return len(missing)
 
 

@@ -95,7 +95,7 @@ def backdrop(rng: np.random.Generator, domain: Domain, context: int, size: tuple
     horizon = rng.uniform(0.66, 0.80) * height
     floor = _texture(rng, families[int(rng.integers(len(families)))], textures.scenery(rng, domain) * 0.75)
     wide = np.hstack([floor] * 2)[: TILE // 2]
-    floor_scale = max(1.5 * width / wide.shape[1], 0.6 * height / wide.shape[0])
+    floor_scale = max(scale, 1.5 * width / wide.shape[1])
     floor_y = horizon + wide.shape[0] * floor_scale / 2
     return [
         Thing(

@@ -10,13 +10,14 @@ import numpy as np
 
 from pipeline.synthetic import body, textures
 from pipeline.synthetic.cards import Card, card
-from pipeline.synthetic.textures import TILE, Domain
+from pipeline.synthetic.textures import Domain
 
 DETAIL = 1.5
 TRUNK_TOP = 0.04  # of the trunk's card, above the neck
 HEAD_BELOW = 0.03  # of the head's card, below the neck
 SKULL = 0.095  # centre of the head above the neck
 SKULL_RADIUS = 0.085  # hair included
+_PATTERN = textures.TILE // 2  # texels: patterns of cloth are finer than those of walls
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Outfit:
     shoes: np.ndarray
     skin: np.ndarray
     hair: np.ndarray
-    pattern: np.ndarray  # uint8 field
+    pattern: np.ndarray  # uint8 (_PATTERN, _PATTERN), without a seam
 
     def of(self, limb: Limb) -> np.ndarray:
         """Colour of a limb."""
@@ -74,6 +75,7 @@ def outfit(rng: np.random.Generator, domain: Domain) -> Outfit:
     """What a person wears: sleeves may be short, which leaves the forearms bare."""
     families = textures.FAMILIES[domain]
     skin, shirt = textures.skin(rng, domain), textures.clothes(rng, domain)
+    pattern = textures.field(families[rng.integers(len(families))], int(rng.integers(textures.VARIANTS)))
     return Outfit(
         shirt=shirt,
         sleeve=skin if rng.random() < 0.5 else 0.85 * shirt,
@@ -81,7 +83,7 @@ def outfit(rng: np.random.Generator, domain: Domain) -> Outfit:
         shoes=np.full(3, rng.uniform(20, 230)),
         skin=skin,
         hair=textures.hsv(rng.uniform(0.03, 0.12), rng.uniform(0.2, 0.8), rng.uniform(0.08, 0.6)),
-        pattern=textures.field(families[rng.integers(len(families))], int(rng.integers(textures.VARIANTS))),
+        pattern=cv2.resize(pattern, (_PATTERN, _PATTERN), interpolation=cv2.INTER_AREA),
     )
 
 
@@ -168,9 +170,9 @@ def head_card(wear: Outfit, stature_px: float, yaw: float, owner: int) -> Card:
 def _cloth(
     rng: np.random.Generator, pattern: np.ndarray, shape: tuple[int, int], contrast: float
 ) -> np.ndarray:
-    """A piece cut from a pattern, half its size: brightness factors around 1, (h, w, 1)."""
-    y, x = rng.integers(0, TILE, 2)
-    rows, columns = np.arange(y, y + 2 * shape[0], 2) % TILE, np.arange(x, x + 2 * shape[1], 2) % TILE
+    """A piece cut from a pattern: brightness factors around 1, (h, w, 1)."""
+    y, x = rng.integers(0, _PATTERN, 2)
+    rows, columns = np.arange(y, y + shape[0]) % _PATTERN, np.arange(x, x + shape[1]) % _PATTERN
     piece = pattern[rows[:, None], columns].astype(np.float32) / 255
     return (1 + contrast * (piece - 0.5))[..., None]
 

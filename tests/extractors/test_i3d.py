@@ -57,8 +57,7 @@ def _assert_equals_reference(stream: str, num_frames: int, folded: bool) -> None
         np.testing.assert_allclose(got_NDT[0].T, want_TD, rtol=0, atol=1e-4 * np.abs(want_TD).max())
 
 
-@pytest.mark.parametrize("folded", [False, True])
-@pytest.mark.parametrize("num_frames", [16, 21])
+@pytest.mark.parametrize(("num_frames", "folded"), [(16, True), (21, False), (21, True)])
 @pytest.mark.parametrize("stream", STREAMS)
 def test_equals_the_published_network(stream: str, num_frames: int, folded: bool) -> None:
     _assert_equals_reference(stream, num_frames, folded)
@@ -86,14 +85,14 @@ def test_same_padding_gives_as_many_outputs_as_tensorflow(n: int, kernel: int, s
         assert after - before in (0, 1)
 
 
-@pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2), (2, 2, 2)])
-@pytest.mark.parametrize("kernel", [(3, 3, 3), (1, 3, 3), (2, 2, 2)])
+@pytest.mark.parametrize(
+    ("kernel", "stride"),
+    [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (1, 1, 1)), ((3, 3, 3), (2, 2, 2)), ((2, 2, 2), (2, 2, 2))],
+)
 @pytest.mark.parametrize("size", [(2, 4, 5), (5, 7, 9), (1, 14, 28)])
 def test_pool_equals_padding_with_zeros(
     size: tuple[int, int, int], kernel: tuple[int, int, int], stride: tuple[int, int, int]
 ) -> None:
-    if any(k < s for k, s in zip(kernel, stride, strict=True)) or (kernel[1] == 2 and stride[1] == 1):
-        pytest.skip("the network has no such pool")
     x = torch.randn(2, 3, *size).relu()
     want = F.max_pool3d(F.pad(x, same_padding(size, kernel, stride)), kernel, stride)
     assert torch.equal(MaxPool(kernel, stride)(x), want)

@@ -11,7 +11,7 @@ from extractors.preprocess import center_crop, resize_short_side
 def _frames(height: int, width: int) -> torch.Tensor:
     """Smooth shapes and hard noise."""
     rng = np.random.default_rng(height * width)
-    y, x = np.mgrid[:height, :width, None][:2]
+    y, x = np.mgrid[:height, :width][..., None]
     smooth = 127 + 120 * np.sin(x / 9 + np.arange(3)) * np.cos(y / 7)
     hard = rng.integers(0, 256, (height, width, 3))
     return torch.from_numpy(np.stack([smooth, hard]).astype(np.uint8))

@@ -78,7 +78,7 @@ def test_misfits_are_listed():
     with pytest.raises(ValueError, match=r"conv2.bias has shape \(3,\), expected \(2,\)"):
         load_raft_state(small, state, "w.pth")
     del state["update_block.flow_head.conv2.bias"]
-    with pytest.raises(ValueError, match="missing update_block.flow_head.conv2.bias"):
+    with pytest.raises(ValueError, match=r"missing update_block\.flow_head\.conv2\.bias"):
         load_raft_state(small, state, "w.pth")
 
 

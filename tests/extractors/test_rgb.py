@@ -106,7 +106,7 @@ def test_identity_does_not_depend_on_where_the_weights_lie(
 
 
 def test_weights_of_another_width_are_refused(config: I3DConfig) -> None:
-    with pytest.raises(ValueError, match="narrow.safetensors .* does not fit this I3D"):
+    with pytest.raises(ValueError, match=r"narrow\.safetensors .* does not fit this I3D"):
         build_extractor("rgb", replace(config, width=1 / 8), CPU)
 
 

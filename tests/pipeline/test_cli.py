@@ -168,11 +168,11 @@ def test_a_changed_setting_recomputes_what_depends_on_it(practice, out):
 def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(practice, out, tmp_path):
     done = again(practice, out, "--dry-run")
     assert "extract: 7 videos cached, 0 to do" in done.stdout
-    assert "train: cached" in done.stdout
+    assert "train vanilla: cached" in done.stdout
     done = again(practice, tmp_path / "new", "--dry-run")
     assert "extract: 0 videos cached, 7 to do" in done.stdout
-    assert "train: to do" in done.stdout
-    assert not (tmp_path / "new" / "features").exists()
+    assert "train vanilla: to do" in done.stdout
+    assert not (tmp_path / "new").exists()
 
 
 def test_stages_one_by_one_come_to_the_same(practice, finished, tmp_path):

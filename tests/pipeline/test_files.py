@@ -62,13 +62,14 @@ def test_a_digest_does_not_depend_on_the_order_of_keys():
 def test_hashes_are_remembered_until_the_file_changes(tmp_path, monkeypatch):
     video = tmp_path / "v.mp4"
     video.write_bytes(b"one")
-    hashes = ContentHashes(tmp_path / "out" / "hashes.sqlite")
+    hashes = ContentHashes(tmp_path / "hashes.sqlite")
     first = hashes.sha256(video)
     assert first == file_sha256(video)
     read = []
     monkeypatch.setattr("pipeline.files.file_sha256", lambda path: read.append(path) or "again")
-    assert ContentHashes(tmp_path / "out" / "hashes.sqlite").sha256(video) == first
+    assert ContentHashes(tmp_path / "hashes.sqlite").sha256(video) == first
     assert not read
     os.utime(video, ns=(1, 1))  # a touched file is read again
     assert hashes.sha256(video) == "again"
     assert read == [video]
+    assert ContentHashes(None).sha256(video) == "again"

@@ -1,6 +1,7 @@
 """Training learns, and a resumed run ends as an undisturbed one."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from models import build_model
 from models.tcn import TCNConfig
 from pipeline.config import TrainConfig
 from pipeline.dataset import EpochShuffle, Example, collate
-from pipeline.fit import fit
+from pipeline.fit import Lesson, fit
 from pipeline.progress import Progress
 
 CONFIG = TrainConfig(epochs=6, batch_videos=2, lr=3e-3)
@@ -29,23 +30,20 @@ def examples(count, seed):
 
 def train(folder, report=None, validation=None, **changes):
     torch.manual_seed(0)
-    model = build_model(
-        "tcn", in_dim=6, num_classes=2, config=TCNConfig(hidden=8, layers=2, standardise=False)
-    )
+    config = TCNConfig(hidden=8, layers=2, standardise=False)
+    model = build_model("tcn", in_dim=6, num_classes=2, config=config)
     progress = Progress(quiet=True)
     if report:
         progress.bar = report
-    return fit(
-        model,
-        examples(5, seed=1),
-        examples(2, seed=2) if validation is None else validation,
+    lesson = Lesson(
         name="vanilla",
-        config=TrainConfig(**{**CONFIG.__dict__, **changes}),
+        training=examples(5, seed=1),
+        validation=examples(2, seed=2) if validation is None else validation,
+        distillations={},
+        config=replace(CONFIG, **changes),
         seed=3,
-        folder=folder,
-        device=torch.device("cpu"),
-        progress=progress,
     )
+    return fit(model, lesson, folder=folder, device=torch.device("cpu"), progress=progress)
 
 
 class Killed(Exception):
@@ -71,7 +69,7 @@ def killed_after(epochs):
 
 
 def test_it_learns_and_keeps_the_best_epoch(tmp_path):
-    state, history, best = train(tmp_path, epochs=40)
+    _, history, best = train(tmp_path, epochs=40)
     assert best["val_map"] == max(row["val_map"] for row in history) > 0.9
     assert history[-1]["train_loss"] < history[0]["train_loss"]
     assert set(history[0]) == {"epoch", "lr", "train_loss", "val_loss", "val_map"}

@@ -37,7 +37,7 @@ def test_a_generator_moves_on():
 def test_every_class_comes_up_and_some_clips_are_idle(actions):
     count, idle, several = np.zeros(len(actions)), 0, 0
     for seed in range(100):
-        _, multi_hot_K = sample_clip(seed, actions, num_frames=2, fps=1.5, size=32)
+        _, multi_hot_K = sample_clip(seed, actions, num_frames=4, fps=3.0, size=32)
         count += multi_hot_K
         idle += not multi_hot_K.any()
         several += multi_hot_K.sum() > 1

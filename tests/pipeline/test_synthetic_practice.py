@@ -163,7 +163,7 @@ def test_import_is_light():
 
 @pytest.mark.slow
 def test_killed_run_leaves_no_children_and_ends_in_the_same_bytes(tmp_path):
-    world = SMALL | {"train_videos": 6, "seconds": 10.0}
+    world = SMALL | {"train_videos": 5, "seconds": 8.0}
     code = "import json, pathlib, sys; from pipeline.synthetic import render_practice as render\n"
     code += "render(pathlib.Path(sys.argv[1]), **json.loads(sys.argv[2]))"
     run = subprocess.Popen([sys.executable, "-P", "-c", code, str(tmp_path / "killed"), json.dumps(world)])

@@ -1,0 +1,269 @@
+"""Joints of persons: mmpose's top-down networks on batches of crops from many frames.
+
+The only file that imports mmpose and what belongs to it, and it does so when an estimator is built.
+Shapes: N frames, P persons of a frame or of all, H W pixels of a frame, h w of a crop, J = 17 COCO joints.
+"""
+
+import importlib
+import importlib.util
+import sys
+import types
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from extractors.crops import CropGeometry, crop
+from extractors.detector import PersonDetector
+from extractors.weights import fit_state, load_weights
+
+TINY_POSE = "augrgb-tiny-pose"
+JOINTS = 17
+_CONFIGS = "body_2d_keypoint/*/coco*"  # below mmpose's own configs: the layout of the joints is COCO's
+_CROPS = 64  # at once
+
+
+class PoseUnavailable(ValueError):
+    """mmpose is missing or broken; the message says how to install a set that works."""
+
+
+@dataclass(frozen=True)
+class PoseConfig:
+    """Which persons are looked for, and by which network their joints are found.
+
+    `pose` is "augrgb-tiny-pose" or the name of one of mmpose's configs of top-down networks for COCO,
+    without suffix: "rtmpose-m_8xb256-420e_aic-coco-256x192". Weights are names of `extractors.weights`
+    or paths. Between the frames that are searched for persons (every `detect_every`-th) they are looked for
+    where they were last.
+    """
+
+    detector: str = "fasterrcnn_mobilenet_v3_large_fpn"
+    detector_weights: str = "fasterrcnn_mobilenet_v3_large_fpn"
+    detector_threshold: float = 0.5
+    max_persons: int = 8  # of a frame, the surest
+    detect_every: int = 1  # frames
+    pose: str = "rtmpose-m_8xb256-420e_aic-coco-256x192"
+    pose_weights: str = "rtmpose-m-aic-coco"
+    max_gap: int = 25  # frames for which a lost person is remembered
+
+    def __post_init__(self) -> None:
+        if min(self.detect_every, self.max_persons, self.max_gap) < 1:
+            raise ValueError(f"need detect_every, max_persons and max_gap of at least 1, got {self}")
+
+
+@dataclass(frozen=True)
+class Persons:
+    """Everyone found in one frame, surest box first."""
+
+    boxes_P5: np.ndarray  # float32: x1, y1, x2, y2 in px of the frame, score
+    joints_PJ3: np.ndarray  # float32: x, y in px of the frame, score
+
+
+@dataclass(frozen=True)
+class PoseNetwork:
+    """A network of mmpose and what it wants to see."""
+
+    module: nn.Module
+    geometry: CropGeometry
+    mean: tuple[float, ...]  # of its channels, 0..255
+    std: tuple[float, ...]
+    bgr: bool  # whether it was trained on blue first
+    kept: tuple[int, ...] | None  # joints to keep, of a network that finds those of several data sets
+
+    def __call__(self, rgb_PhwC: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 crops to joints (P, J, 2) in px of the crop and their scores (P, J)."""
+        device = rgb_PhwC.device
+        x_PhwC = rgb_PhwC.flip(-1) if self.bgr else rgb_PhwC
+        x_PhwC = (x_PhwC - torch.tensor(self.mean, device=device)) / torch.tensor(self.std, device=device)
+        module: Any = self.module
+        found = module.head.predict(module.extract_feat(x_PhwC.permute(0, 3, 1, 2)), [], test_cfg={})
+        joints_PJ2 = np.concatenate([one.keypoints for one in found])
+        score_PJ = np.concatenate([one.keypoint_scores for one in found])
+        kept = slice(None) if self.kept is None else list(self.kept)
+        return joints_PJ2[:, kept], score_PJ[:, kept]
+
+
+class PoseEstimator:
+    """Frames to persons with joints: detector, crops, pose network, all in batches. No flip test."""
+
+    name = "joints"
+
+    def __init__(self, config: PoseConfig, device: torch.device) -> None:
+        """Finds, verifies and loads all weights.
+
+        PoseUnavailable where mmpose does not work; WeightsError or ValueError for weights and names
+        that do not fit.
+        """
+        self.config, self.device = config, device
+        self._network = build_pose_network(config.pose)
+        loaded = load_weights(config.pose_weights)
+        fit_state(self._network.module, loaded.state, str(loaded.path))
+        self.weights_sha256 = loaded.sha256
+        self._network.module.eval().requires_grad_(False).to(device)
+        self.detector = PersonDetector(
+            config.detector,
+            config.detector_weights,
+            threshold=config.detector_threshold,
+            max_persons=config.max_persons,
+            device=device,
+        )
+
+    def frames(self, rgb_NHWC: Tensor) -> list[Persons]:
+        """Everyone in each of the uint8 frames (N, H, W, 3)."""
+        rgb_NHWC = rgb_NHWC.to(self.device)
+        return self.poses(rgb_NHWC, [boxes_P5.cpu().numpy() for boxes_P5 in self.detector(rgb_NHWC)])
+
+    @torch.inference_mode()
+    def poses(self, rgb_NHWC: Tensor, boxes_NP5: Sequence[np.ndarray]) -> list[Persons]:
+        """The joints in given boxes (P, 5) of each frame."""
+        counts = [len(boxes_P5) for boxes_P5 in boxes_NP5]
+        frame_P = np.repeat(np.arange(len(counts)), counts)
+        joints_PJ3 = np.zeros((len(frame_P), JOINTS, 3), np.float32)
+        boxes_P4 = np.concatenate([*boxes_NP5, np.zeros((0, 5), np.float32)])[:, :4]
+        regions = self._network.geometry.regions(boxes_P4)
+        matrices_P23 = self._network.geometry.matrices(regions)
+        for start in range(0, len(frame_P), _CROPS):
+            part = slice(start, start + _CROPS)
+            crops_PhwC = crop(rgb_NHWC, frame_P[part], matrices_P23[part], self._network.geometry)
+            joints_PJ3[part, :, :2], joints_PJ3[part, :, 2] = self._network(crops_PhwC)
+        joints_PJ3[..., :2] = self._network.geometry.to_picture(joints_PJ3[..., :2], regions)
+        rows_NPJ3 = np.split(joints_PJ3, np.cumsum(counts)[:-1])
+        return [Persons(*found) for found in zip(boxes_NP5, rows_NPJ3, strict=True)]
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes the numbers, as JSON."""
+        return {
+            "name": self.name,
+            "version": 1,
+            "detector": self.detector.identity(),
+            "detect_every": self.config.detect_every,
+            "pose": self.config.pose,
+            "pose_weights": self.weights_sha256,
+            "crop": asdict(self._network.geometry),
+            "max_gap": self.config.max_gap,
+            "mmpose": sys.modules["mmpose"].__version__,
+        }
+
+
+def require_mmpose() -> None:
+    """Import mmpose's networks; PoseUnavailable where that does not work.
+
+    mmpose imports compiled operators of mmcv for networks that are not used here: with mmcv-lite, which
+    has none, a module stands in for them.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations in mmengine and in what it imports
+            importlib.import_module("mmcv")
+            if importlib.util.find_spec("mmcv._ext") is None:
+                sys.modules.setdefault("mmcv.ops", _Operators("mmcv.ops"))
+            importlib.import_module("mmpose.models")
+            importlib.import_module("mmpose.codecs")
+    except Exception as error:  # a broken binary raises anything
+        raise PoseUnavailable(
+            f"skeletons need mmpose, and it cannot be imported ({type(error).__name__}: {error}). Install the "
+            "set that is known to work, from a checkout of augrgb: uv pip install --no-deps "
+            "--require-hashes -r requirements/augrgb.lock; or leave skeletons out"
+        ) from error
+
+
+class _Operators(types.ModuleType):
+    """In place of mmcv.ops: whatever is imported from it fails when it is used, not before."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def missing(*_args: object, **_kwargs: object) -> None:
+            raise PoseUnavailable(f"this network needs mmcv.ops.{name}; install mmcv instead of mmcv-lite")
+
+        return type(name, (), {"__init__": missing})
+
+
+def build_pose_network(name: str) -> PoseNetwork:
+    """The network of a config, with the weights it was initialised with; nothing is fetched.
+
+    PoseUnavailable where mmpose does not work; ValueError for an unknown name, and for a network that
+    does not find COCO's 17 joints top-down.
+    """
+    require_mmpose()
+    registry = importlib.import_module("mmpose.registry")
+    config = _tiny_config() if name == TINY_POSE else _config(name)
+    model = config.model
+    if model.type != "TopdownPoseEstimator":
+        raise ValueError(f"{name} is a {model.type} of mmpose; a top-down network is needed")
+    preprocessing = model.data_preprocessor
+    _make_buildable(model)
+    try:
+        module = registry.MODELS.build(model)
+    except (KeyError, ImportError) as error:  # its backbone is in another package
+        raise ValueError(f"{name} cannot be built from mmpose alone: {error}") from error
+    kept = model.get("test_cfg", {}).get("output_keypoint_indices")
+    network = PoseNetwork(
+        module=importlib.import_module("mmengine.model").revert_sync_batchnorm(module).eval(),
+        geometry=_geometry(config),
+        mean=tuple(preprocessing.mean),
+        std=tuple(preprocessing.std),
+        bgr=not preprocessing.get("bgr_to_rgb", False),
+        kept=tuple(kept) if kept else None,
+    )
+    with torch.inference_mode():
+        blank = torch.zeros((1, network.geometry.height, network.geometry.width, 3), dtype=torch.uint8)
+        found = network(blank)[0].shape
+    if found != (1, JOINTS, 2):
+        raise ValueError(f"{name} finds {found[1]} joints; one for COCO's {JOINTS} is needed")
+    return network
+
+
+def _config(name: str) -> Any:
+    """One of mmpose's own configs, by the name of its file."""
+    root = Path(sys.modules["mmpose"].__path__[0]) / ".mim" / "configs"
+    paths = {path.stem: path for path in root.glob(f"{_CONFIGS}/*.py")}
+    if name not in paths:
+        near = get_close_matches(name, paths, n=3, cutoff=0.3)
+        raise ValueError(
+            f"no config {name!r} among mmpose's {len(paths)} for COCO; near it: {', '.join(near) or 'none'}"
+        )
+    return importlib.import_module("mmengine").Config.fromfile(paths[name])
+
+
+def _tiny_config() -> Any:
+    """RTMPose-t for crops of 96x128 px, with fewer channels and a smaller head: 1.1 million weights."""
+    config = _config("rtmpose-t_8xb256-420e_coco-256x192")
+    size, head = (96, 128), config.model.head
+    config.model.backbone.widen_factor = 0.21875
+    head.update(in_channels=224, input_size=size, in_featuremap_size=(3, 4), final_layer_kernel_size=5)
+    head.gau_cfg.update(hidden_dims=128, s=64)
+    head.decoder.update(input_size=size, sigma=(3.46, 4.0))
+    config.val_dataloader.dataset.pipeline = [
+        {**step, "input_size": size} if step["type"] == "TopdownAffine" else step
+        for step in config.val_dataloader.dataset.pipeline
+    ]
+    return config
+
+
+def _make_buildable(model: Any) -> None:
+    """Nothing fetched, nothing of mmdet: RTMPose's backbone is in mmpose too."""
+    for part in (model, model.backbone, model.get("neck"), model.head):
+        if part:
+            part.pop("_scope_", None)
+            part.pop("init_cfg", None)
+    model.data_preprocessor = None  # done here, for all crops at once
+
+
+def _geometry(config: Any) -> CropGeometry:
+    """Crop size and padding from the config's validation pipeline."""
+    steps = {step["type"].split(".")[-1]: step for step in config.val_dataloader.dataset.pipeline}
+    width, height = steps["TopdownAffine"]["input_size"]
+    return CropGeometry(
+        width=width,
+        height=height,
+        padding=steps["GetBBoxCenterScale"].get("padding", 1.25),
+        udp=steps["TopdownAffine"].get("use_udp", False),
+    )

@@ -1,0 +1,126 @@
+"""Pre-training, whole and small: rendered, trained, stopped, gone on with, exported, loaded."""
+
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from extractors.base import Window
+from extractors.i3d import I3D, I3DConfig
+from extractors.rgb import I3DRGB
+from extractors.weights import load_weights
+from pipeline.synthetic import PRETRAIN_ACTIONS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+
+
+@pytest.fixture
+def settings():
+    from pretrain_rgb import Settings
+
+    return Settings(
+        clips=8, validation_clips=8, epochs=2, small_epochs=1, small_size=32, batch=4, width=1 / 16, size=48
+    )
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(settings, tmp_path: Path, monkeypatch) -> None:
+    import pretrain_rgb
+
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    pretrain_rgb.pretrain(whole, whole / "out", settings, workers=1)
+    shutil.copytree(whole, stopped, ignore=shutil.ignore_patterns("last.pt", "out"))  # the rendered clips
+    epochs, train_epoch = [], pretrain_rgb.train_epoch
+
+    def one_epoch_only(*args: object) -> float:
+        if epochs:
+            raise KeyboardInterrupt
+        epochs.append(train_epoch(*args))
+        return epochs[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain_rgb, "train_epoch", one_epoch_only)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain_rgb.pretrain(stopped, stopped / "out", settings, workers=1)
+    assert not (stopped / "out").exists()
+    pretrain_rgb.pretrain(stopped, stopped / "out", settings, workers=1)
+    want, got = (load_weights(str(run / "out" / "tiny_rgb.safetensors")).state for run in (whole, stopped))
+    assert all(torch.equal(want[key], got[key]) for key in want)
+
+
+def test_what_is_exported_loads_and_tells_where_it_comes_from(settings, tmp_path: Path) -> None:
+    import pretrain_rgb
+
+    pretrain_rgb.export(
+        I3D(3, len(PRETRAIN_ACTIONS), settings.width),
+        tmp_path,
+        settings,
+        {"some clips": {"mAP": 0.5, "chance": 0.1, "pairs": 0.75}},
+    )
+    path = tmp_path / "tiny_rgb.safetensors"
+    config = I3DConfig(str(path), settings.width, resize=48, crop=48, window=Window(16, 8))
+    assert I3DRGB(config, torch.device("cpu")).dim == 64
+    with safe_open(path, "np") as file:
+        assert PRETRAIN_ACTIONS[0] in file.metadata()["classes"]
+    card = (tmp_path / "tiny_rgb.md").read_text()
+    assert "| some clips | 0.500 | 0.100 | 0.750 |" in card
+    assert "Apache-2.0" in card
+
+
+def test_clips_are_rendered_once_and_only_where_missing(settings, tmp_path: Path) -> None:
+    from pretrain_clips import pool
+
+    clips = pool(tmp_path, 3, 5, "train", (16, 12.5, 48))
+    clips.render(workers=1)
+    first = np.array(clips.array("clips"))
+    assert first.any(axis=(1, 2, 3, 4)).all()
+    clips.array("clips")[:2] = 0
+    clips.array("done")[1] = False
+    clips.render(workers=1)
+    again = clips.array("clips")
+    assert not again[0].any()  # marked as done: not touched
+    assert np.array_equal(again[1:], first[1:])  # the same seed, the same clip
+
+
+def test_augmentation_changes_looks_and_nothing_else() -> None:
+    from pretrain_clips import augment
+
+    clips = torch.zeros(2, 4, 40, 40, 3, dtype=torch.uint8)
+    clips[:, :, :, 20:] = 200  # dark left, light right
+    looks = augment(clips, 32, random.Random(0))
+    assert looks.shape == (2, 4, 32, 32, 3)
+    assert looks.abs().max() <= 1
+    assert torch.equal(looks[:, 0], looks[:, 3])  # the same for every frame of a clip
+    assert not torch.equal(looks[0], looks[1])
+    assert torch.equal(looks, augment(clips, 32, random.Random(0)))
+
+
+def test_training_learns(settings) -> None:
+    """Twenty steps on one batch bring the loss down: gradients reach the network, labels the loss."""
+    from pretrain_rgb import train_epoch
+
+    model = I3D(3, 2, 1 / 16, dropout=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    x, y = torch.randn(4, 3, 16, 32, 32), torch.eye(2).repeat(2, 1)
+    losses = [train_epoch(model, optimizer, schedule, iter([(x, y)])) for _ in range(20)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_other_settings_do_not_go_on_from_a_checkpoint(settings, tmp_path: Path) -> None:
+    from pretrain_rgb import restore, save
+
+    model = I3D(3, None, 1 / 16)
+    save(tmp_path / "last.pt", settings, {"model": model}, [{"loss": 1.0}])
+    assert restore(tmp_path / "last.pt", settings, {"model": model}) == [{"loss": 1.0}]
+    with pytest.raises(ValueError, match="another --work"):
+        restore(tmp_path / "last.pt", replace(settings, seed=1), {"model": model})
