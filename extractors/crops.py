@@ -61,10 +61,8 @@ class CropGeometry:
         return joints_PJ2 / np.array([self.width, self.height]) * extent_P12 + center_P12 - 0.5 * extent_P12
 
 
-def crop(
-    rgb_NHWC: Tensor, frame_P: np.ndarray, matrices_P23: np.ndarray, geometry: CropGeometry
-) -> Tensor:
-    """Crops (P, h, w, 3) uint8 of uint8 frames, bilinear, black outside; crop p is cut from frame `frame_P[p]`.
+def crop(rgb_NHWC: Tensor, frame_P: np.ndarray, matrices_P23: np.ndarray, geometry: CropGeometry) -> Tensor:
+    """Crops (P, h, w, 3) uint8 of uint8 frames, bilinear, black outside; crop p is of frame `frame_P[p]`.
 
     On a CPU by OpenCV, bit for bit what mmpose cuts; on a GPU there, within a few grey levels of it at
     sharp edges (OpenCV places samples on a grid of 1/32 px).
@@ -80,9 +78,7 @@ def crop(
     return torch.from_numpy(np.stack(cut))
 
 
-def sample(
-    rgb_NHWC: Tensor, frame_P: np.ndarray, matrices_P23: np.ndarray, geometry: CropGeometry
-) -> Tensor:
+def sample(rgb_NHWC: Tensor, frame_P: np.ndarray, matrices_P23: np.ndarray, geometry: CropGeometry) -> Tensor:
     """`crop` by `grid_sample`, on the frames' device: one call for each frame with persons."""
     device = rgb_NHWC.device
     last_2 = torch.tensor([rgb_NHWC.shape[2] - 1, rgb_NHWC.shape[1] - 1], device=device).clamp_(min=1)
@@ -91,9 +87,7 @@ def sample(
     x_W, y_H = torch.arange(geometry.width, device=device), torch.arange(geometry.height, device=device)
     at_Q2 = torch.stack(torch.meshgrid(x_W, y_H, indexing="xy"), dim=-1).reshape(-1, 2)
     grid_PQ2 = (2 * (at_Q2 - shift_P12) / scale_P12 / last_2 - 1).float()
-    out = torch.empty(
-        (len(frame_P), geometry.height, geometry.width, 3), dtype=torch.uint8, device=device
-    )
+    out = torch.empty((len(frame_P), geometry.height, geometry.width, 3), dtype=torch.uint8, device=device)
     for n in np.unique(frame_P).tolist():
         picked = np.flatnonzero(frame_P == n)
         frame_1CHW = rgb_NHWC[n].permute(2, 0, 1)[None].float()

@@ -129,7 +129,9 @@ class AAGCN(GraphConvNet):
     def normalise(self, x_NMTVC: Tensor) -> Tensor:
         n, m, t, v, c = x_NMTVC.shape
         if m != self.persons:
-            raise ValueError(f"this AAGCN was built for {self.persons} persons, got {tuple(x_NMTVC.shape) = }")
+            raise ValueError(
+                f"this AAGCN was built for {self.persons} persons, got {tuple(x_NMTVC.shape) = }"
+            )
         x_NET = self.data_bn(x_NMTVC.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t))
         return x_NET.view(n * m, v, c, t).permute(0, 2, 3, 1)
 
@@ -161,9 +163,7 @@ class Block(nn.Module):
         super().__init__()
         self.gcn, self.tcn, self.first = gcn, tcn, first
         same = channels_in == channels and stride == 1
-        self.residual = (
-            nn.Identity() if first or same else TemporalConv(channels_in, channels, 1, stride)
-        )
+        self.residual = nn.Identity() if first or same else TemporalConv(channels_in, channels, 1, stride)
 
     def forward(self, x_NCTV: Tensor) -> Tensor:
         y_NCTV = self.tcn(self.gcn(x_NCTV))
@@ -174,7 +174,14 @@ class TemporalConv(nn.Module):
     """Convolution along time, and batch norm unless left out; T' = ceil(T / stride)."""
 
     def __init__(
-        self, channels_in: int, channels: int, kernel: int, stride: int, dilation: int = 1, *, norm: bool = True
+        self,
+        channels_in: int,
+        channels: int,
+        kernel: int,
+        stride: int,
+        dilation: int = 1,
+        *,
+        norm: bool = True,
     ) -> None:
         super().__init__()
         padding = dilation * (kernel - 1) // 2
@@ -252,8 +259,8 @@ class AdaptiveGraphConv(nn.Module):
         self.down = _match(channels_in, channels)
         self.bn = nn.BatchNorm2d(channels)
         for gate in (self.conv_sa, self.conv_ta, self.fc2c):  # attention starts even: y + y / 2
-            nn.init.zeros_(gate.weight)
-            nn.init.zeros_(gate.bias)
+            for parameter in gate.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x_NCTV: Tensor) -> Tensor:
         subsets = zip(self.A, self.conv_a, self.conv_b, self.conv_d, strict=True)

@@ -48,7 +48,7 @@ class I3DConfig:
     weights: str = "i3d-rgb-kinetics"  # a name of the weight table, or a file
     width: float = 1.0  # of all channel counts; must be that of the weights
     resize: int = 256  # px, short side
-    crop: int = 224  # px, square, from the middle
+    crop: int | None = 224  # px, square, from the middle; none: the whole frame
     window: Window = field(default_factory=lambda: Window(16, 16))
     # bfloat16: twice as fast on a CPU that knows it, features with a cosine of 0.9999 to float32's
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -56,7 +56,7 @@ class I3DConfig:
     def __post_init__(self) -> None:
         if self.window.length < MIN_FRAMES:
             raise ValueError(f"I3D needs windows of at least {MIN_FRAMES} frames, got {self.window}")
-        if not 32 <= self.crop <= self.resize:
+        if not 32 <= (self.crop or self.resize) <= self.resize:
             raise ValueError(f"need 32 <= crop <= resize (px), got {self.crop = }, {self.resize = }")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}")

@@ -116,12 +116,17 @@ class PoseEstimator:
 
     def frames(self, rgb_NHWC: Tensor) -> list[Persons]:
         """Everyone in each of the uint8 frames (N, H, W, 3)."""
-        rgb_NHWC = rgb_NHWC.to(self.device)
-        return self.poses(rgb_NHWC, [boxes_P5.cpu().numpy() for boxes_P5 in self.detector(rgb_NHWC)])
+        rgb_NHWC = rgb_NHWC.to(self.device)  # once, for both
+        return self.poses(rgb_NHWC, self.find(rgb_NHWC))
+
+    def find(self, rgb_NHWC: Tensor) -> list[np.ndarray]:
+        """Boxes of the persons in each frame: (P, 5) float32."""
+        return [boxes_P5.cpu().numpy() for boxes_P5 in self.detector(rgb_NHWC.to(self.device))]
 
     @torch.inference_mode()
     def poses(self, rgb_NHWC: Tensor, boxes_NP5: Sequence[np.ndarray]) -> list[Persons]:
         """The joints in given boxes (P, 5) of each frame."""
+        rgb_NHWC = rgb_NHWC.to(self.device)
         counts = [len(boxes_P5) for boxes_P5 in boxes_NP5]
         frame_P = np.repeat(np.arange(len(counts)), counts)
         joints_PJ3 = np.zeros((len(frame_P), JOINTS, 3), np.float32)
@@ -167,8 +172,8 @@ def require_mmpose() -> None:
             importlib.import_module("mmpose.codecs")
     except Exception as error:  # a broken binary raises anything
         raise PoseUnavailable(
-            f"skeletons need mmpose, and it cannot be imported ({type(error).__name__}: {error}). Install the "
-            "set that is known to work, from a checkout of augrgb: uv pip install --no-deps "
+            f"skeletons need mmpose, and it cannot be imported ({type(error).__name__}: {error}). Install "
+            "the set that is known to work, from a checkout of augrgb: uv pip install --no-deps "
             "--require-hashes -r requirements/augrgb.lock; or leave skeletons out"
         ) from error
 

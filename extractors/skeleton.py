@@ -33,9 +33,7 @@ from extractors.skeleton_input import (
     people,
     to_stream,
 )
-from extractors.weights import load_weights
-
-_COUNTER = "num_batches_tracked"  # unused with a fixed momentum, absent from smaller files
+from extractors.weights import fit_state, load_weights
 
 
 @dataclass(frozen=True)
@@ -134,22 +132,7 @@ class Windows:
 def load_graph_state(model: GraphConvNet, state: Mapping[str, Tensor], source: str) -> None:
     """Load a checkpoint of ours or of pyskl, whose classifier is left out.
 
-    Any other key or shape that does not fit is a ValueError that names `source` and lists the first few.
+    Any other key or shape that does not fit is a WeightsError (a ValueError) that names the first few.
     """
     state = {key.removeprefix("backbone."): value for key, value in state.items()}
-    state = {key: value for key, value in state.items() if not key.startswith("cls_head.")}
-    state = {key: value for key, value in state.items() if not key.endswith(_COUNTER)}
-    wanted = {key: value for key, value in model.state_dict().items() if not key.endswith(_COUNTER)}
-    misfits = [f"missing {key}" for key in wanted if key not in state]
-    misfits += [f"unexpected {key}" for key in state if key not in wanted]
-    misfits += [
-        f"{key} has shape {tuple(state[key].shape)}, expected {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in state and state[key].shape != value.shape
-    ]
-    if misfits:
-        shown = "; ".join(misfits[:4]) + (f"; and {len(misfits) - 4} more" if len(misfits) > 4 else "")
-        raise ValueError(
-            f"{source} does not fit this graph network: {shown}; check network, base, blocks and persons"
-        )
-    model.load_state_dict(state, strict=False)  # the counters alone may be absent
+    fit_state(model, {key: value for key, value in state.items() if not key.startswith("cls_head.")}, source)

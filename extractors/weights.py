@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -38,6 +40,26 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 _SHIPPED = Path(__file__).parent / "weights"
+
+
+class _Unread:
+    """Stands for what lies beside the tensors of a checkpoint and is not needed."""
+
+    def __init__(self, *_arguments: object) -> None:
+        pass
+
+
+def _harmless() -> list[Any]:
+    """Beyond tensors: arrays of numpy (1 or 2), and mmengine's logs, which its checkpoints also hold."""
+    array, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
+    multiarray = [
+        (made_by, f"numpy.{core}.multiarray.{name}")
+        for core in ("core", "_core")
+        for made_by, name in ((array, "_reconstruct"), (scalar, "scalar"))
+    ]
+    kinds = {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")}
+    unread = [(_Unread, "mmengine.logging.history_buffer.HistoryBuffer"), (_Unread, "builtins.getattr")]
+    return [*multiarray, np.ndarray, np.dtype, *kinds, *unread]
 
 
 class WeightsError(ValueError):
@@ -186,7 +208,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_harmless()):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         raise WeightsError(f"{path} cannot be read as weights: {reason or type(error).__name__}") from error

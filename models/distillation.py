@@ -30,7 +30,10 @@ _EPS = 1e-6  # of variances: a channel or a saliency that never changes counts a
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig:
-    """Weights of the three terms and what they depend on. All [ours]; the defaults did best on toy features."""
+    """Weights of the three terms and what they depend on.
+
+    All [ours]; the defaults are those that did best on simulated features.
+    """
 
     atomic: float = 1.0
     global_relations: float = 3.0
@@ -106,7 +109,7 @@ def global_relations_loss(
 def boundary_loss(
     student_BTC: Tensor, teacher_BTC: Tensor, mask_BT: Tensor, *, saliency: Saliency = "zscore"
 ) -> Tensor:
-    """L_Boundary: the student changes where the teacher does, so most of all where actions start and end [paper].
+    """L_Boundary: the student changes where the teacher does, most of all where actions start or end [paper].
 
     Saliency is the L1 distance of consecutive snippets [paper], compared over all pairs of real ones [ours]:
 
@@ -156,16 +159,16 @@ class Distillation(nn.Module):
         same = student_dim == teacher_dim
         self.match = nn.Identity() if same else nn.Linear(student_dim, teacher_dim)
 
-    def forward(
-        self, student_BTC: Tensor, teacher_BTC: Tensor, target_BTK: Tensor, mask_BT: Tensor
-    ) -> Terms:
+    def forward(self, student_BTC: Tensor, teacher_BTC: Tensor, target_BTK: Tensor, mask_BT: Tensor) -> Terms:
         """Terms "atomic", "global", "boundary", not yet weighted; the two widths C may differ.
 
         `mask_BT` is 1 at real steps of videos for which there is a teacher. `target_BTK` says which snippets
         share a label: ground truth, or probabilities of the teacher for unlabelled videos.
         """
         config = self.config
-        with torch.autocast(student_BTC.device.type, enabled=False):  # sums over many snippets: full precision
+        with torch.autocast(
+            student_BTC.device.type, enabled=False
+        ):  # sums over many snippets: full precision
             student_BTC = masked(student_BTC.float(), mask_BT)
             teacher_BTC = masked(teacher_BTC.detach().float(), mask_BT)
             matched_BTC = self.match(student_BTC)

@@ -15,5 +15,8 @@ def classification_loss(logits_BTK: Tensor, target_BTK: Tensor, mask_BT: Tensor)
     Padding carries neither loss nor gradient. The normalisation (by steps, not by steps times
     classes) is that of the authors' public code.
     """
-    loss_BTK = F.binary_cross_entropy_with_logits(logits_BTK, target_BTK, reduction="none")
+    # the inputs too: what is not finite in the padding would have a gradient that is not
+    loss_BTK = F.binary_cross_entropy_with_logits(
+        masked(logits_BTK, mask_BT), masked(target_BTK, mask_BT), reduction="none"
+    )
     return masked(loss_BTK, mask_BT).sum() / mask_BT.sum().clamp(min=1)

@@ -107,7 +107,7 @@ def kinetics() -> RunConfig:
 
 def tiny() -> RunConfig:
     """Our own small weights, shipped in the package: for laptops, tests and the demo."""
-    rgb = I3DConfig(weights="augrgb-tiny-rgb", width=0.25, resize=112, crop=112, window=Window(16, 8))
+    rgb = I3DConfig(weights="augrgb-tiny-rgb", width=0.25, resize=112, crop=None, window=Window(16, 8))
     return RunConfig(
         preset="tiny",
         fps=12.5,

@@ -6,6 +6,7 @@ on a bad file. Everything is read forward, never sought: seeking is silently wro
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import numpy as np
 from pipeline.containers import AVI, MATROSKA, MOV, cut_short
 
 if TYPE_CHECKING:
-    from pipeline.scan import Scan
+    from pipeline.scan import Packets, Scan
 
 try:
     import decord
@@ -36,7 +37,10 @@ av.logging.set_level(None)
 _DECORD_CONTAINERS = frozenset([MOV, MATROSKA, AVI])
 _DECORD_CODECS = frozenset(["h264", "hevc", "mpeg4", "vp8", "vp9", "mpeg1video", "mpeg2video", "mjpeg"])
 _DECORD_FAULTS = 1e-9  # share of frames it may put in the place of others before it fails: none
-_DECORD_HOARD_BYTES = 512 << 20  # it has no limit of its own to how far it decodes ahead
+# It reads packets as fast as the file system gives them until the first frame is there, and again
+# whenever it waits for one: in the end the whole stream is in memory.
+_DECORD_PACKET_BYTES = 128 << 20
+_DECORD_HOARD_BYTES = 512 << 20  # in all; it has no limit of its own to how far it decodes ahead
 _DECORD_LOG_PREFIX = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ")
 _PYAV_THREADS = min(4, os.cpu_count() or 1)
 _HIGH_DEPTH = re.compile(r"(?<=[py])(9|10|12|14|16)(le|be)$")  # of yuv420p10le, gray12le
@@ -121,7 +125,7 @@ def frames(
 
 
 def _decord_frames(path: Path, known: "Scan", tick: Tick) -> Iterator[_ToRgb]:
-    """One thread: more of them fill the memory whenever this one is not scheduled for a moment."""
+    """With one thread of decord's: more fill the memory whenever this one has to wait for a core."""
     if decord is None:
         raise DecodeError("no_decoder", "decord is not installed")
     cpu = decord.cpu(0)
@@ -135,6 +139,8 @@ def _decord_frames(path: Path, known: "Scan", tick: Tick) -> Iterator[_ToRgb]:
         tick()
         if frame.shape != shape:
             raise DecodeError("decode_error", f"decord gave a frame of shape {frame.shape}, expected {shape}")
+        if done == 1:
+            _prefer_this_thread()
         to_rgb = partial(np.from_dlpack, _DecordFrame(frame))
         if done == 1 and np.abs(to_rgb().astype(np.int16) - known.first_HWC).max() > _SAME_PIXEL:
             raise DecodeError("decode_error", "decord's first frame is not the first frame")
@@ -156,6 +162,14 @@ class _DecordFrame:
         return (1, 0)  # CPU
 
 
+def _prefer_this_thread() -> None:
+    """Lower the priority of decord's threads: on a busy machine they must not get far ahead."""
+    nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
+    for task in Path("/proc/self/task").iterdir():
+        if int(task.name) != threading.get_native_id():
+            os.setpriority(os.PRIO_PROCESS, int(task.name), nice)
+
+
 def _private_bytes() -> int:
     """Resident memory of this process that it shares with no other."""
     _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
@@ -170,7 +184,7 @@ def _pyav_frames(path: Path, known: "Scan", tick: Tick) -> Iterator[_ToRgb]:
         yield partial(upright_rgb, frame, width, height, known.rotation)
 
 
-def why_not_decord(container: Any, stream: Any, bit_depth: int, hidden: int) -> str | None:
+def why_not_decord(container: Any, stream: Any, bit_depth: int, packets: "Packets") -> str | None:
     """Why decord cannot, or cannot rightly, decode this stream."""
     codec = stream.codec_context.codec.canonical_name
     others = [s for s in container.streams.video if s.index != stream.index]
@@ -184,8 +198,10 @@ def why_not_decord(container: Any, stream: Any, bit_depth: int, hidden: int) -> 
         return f"decord converts {bit_depth}-bit video wrongly"
     if stream.duration is None and container.duration is None:
         return "decord needs a declared duration"
-    if hidden:
+    if packets.hidden:
         return "decord shows frames that an edit list hides"
+    if packets.num_bytes > _DECORD_PACKET_BYTES:
+        return f"decord would hold all of {packets.num_bytes >> 20} MiB of packets in memory"
     if any((s.width, s.height) == (stream.width, stream.height) for s in others):
         return "which one decord takes of several streams of one size cannot be checked"
     return None

@@ -165,16 +165,22 @@ class _Server:
             self._requests.close()
             self._requests = None
         if self._process is not None:
-            self._process.wait()
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def forget(self) -> None:
-        """After a fork: the server is the parent's."""
+        """In a forked process: the server is the parent's."""
+        self._lock = threading.Lock()
         if self._requests is not None:
             self._requests.close()
+            self._requests = None
         if self._process is not None:
             self._process.returncode = 0  # not ours to wait for
-        self.__init__()  # type: ignore[misc]
+            self._process = None
 
 
 _SERVER = _Server()

@@ -97,7 +97,8 @@ def _fork(connection_fd: int, memory_fd: int, control_fd: int) -> _Child:
     os.close(memory_fd)
     control = socket.socket(fileno=control_fd)
     exited = os.pidfd_open(pid)
-    socket.send_fds(control, [b"pid"], [exited])
+    with contextlib.suppress(OSError):  # closed already: the selector will tell
+        socket.send_fds(control, [b"pid"], [exited])
     return _Child(pid, exited, control)
 
 

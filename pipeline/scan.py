@@ -82,7 +82,7 @@ def scan(path: Path, tick: Tick) -> Scan:
             num_frames=len(packets.pts),
             expected_frames=max(len(packets.pts), promised) if error else len(packets.pts),
             error=error,
-            avoid_decord=why_not_decord(container, stream, bit_depth, packets.hidden) or no_times,
+            avoid_decord=why_not_decord(container, stream, bit_depth, packets) or no_times,
             notes=_notes(container, stream, no_times, packets.hidden),
         )
 
@@ -133,18 +133,19 @@ def _video_stream(container: Any) -> Any:
 
 
 @dataclass
-class _Packets:
+class Packets:
     """What one pass over the packets of a file found; times are the video stream's."""
 
     pts: list[int | None] = field(default_factory=list)
     dts: list[int | None] = field(default_factory=list)
     hidden: int = 0  # decoded but not shown: before the start of an edit list
+    num_bytes: int = 0
     end_sec: float = 0.0  # of any stream
     error: str | None = None
 
 
-def _read_packets(container: Any, stream_index: int, tick: Tick) -> _Packets:
-    found = _Packets()
+def _read_packets(container: Any, stream_index: int, tick: Tick) -> Packets:
+    found = Packets()
     try:
         for packet in container.demux():
             tick()
@@ -154,6 +155,7 @@ def _read_packets(container: Any, stream_index: int, tick: Tick) -> _Packets:
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 found.end_sec = max(found.end_sec, float(end))
             if packet.stream_index == stream_index:
+                found.num_bytes += packet.size
                 if packet.is_discard:
                     found.hidden += 1
                 else:

@@ -94,6 +94,8 @@ def open_video(
     `fps` None takes every frame. `timeout_sec` limits how long decoding may stand still, and
     `queue_bytes` how much of decoded frames waits for the reader (at least 4 frames, at most 64).
     """
+    if fps is not None and not fps > 0:
+        raise ValueError(f"fps is a rate above 0 or None for every frame, got {fps}")
     return VideoStream(Path(path), fps, policy, timeout_sec, queue_bytes, after)
 
 

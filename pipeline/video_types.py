@@ -10,6 +10,8 @@ from pipeline.timeline import Clock
 
 Decoder = Literal["decord", "pyav"]
 
+_RECIPE = 1  # to be raised when the same file gives other pixels, times or counts
+
 
 _REMEDIES = {
     "not_found": "expected a video file: check the path",
@@ -53,9 +55,13 @@ class DecodePolicy:
     decoder: Literal["auto", "decord", "pyav"] = "auto"
     partial: Literal["fail", "keep"] = "fail"
 
+    def __post_init__(self) -> None:
+        if self.decoder not in ("auto", "decord", "pyav") or self.partial not in ("fail", "keep"):
+            raise ValueError(f"decoder is auto, decord or pyav, partial is fail or keep, got {self}")
+
     def identity(self) -> dict[str, Any]:
         """The policy and the versions of the libraries, for cache keys."""
-        return {"decoder": self.decoder, "partial": self.partial, **_library_versions()}
+        return {"recipe": _RECIPE, "decoder": self.decoder, "partial": self.partial, **_library_versions()}
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ The practice world knows where every joint is; nothing is drawn. What those thre
 shaking and misplaced joints, hidden ones guessed with a low score, people lost for a while or given
 another's name, a lamp taken for a person. How wrong they are is drawn anew for every scene.
 
-Shapes: S frames, M persons of the scene, R = M + 1 rows (a false person), J = 17 joints, K classes; N windows,
-P persons of a window, L frames, T' = L / 4 steps of the network's output.
+Shapes: S frames, M persons of the scene, R = M + 1 rows (a false person), J = 17 joints, K classes;
+N windows, P persons of a window, L frames, T' = L / 4 steps of the network's output.
 """
 
 import hashlib
@@ -18,7 +18,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import lfilter
 
 import pipeline.synthetic
 from extractors.skeleton import SkeletonConfig, Windows
@@ -153,7 +152,10 @@ def _false_person(rng: np.random.Generator, truth: Truth) -> tuple[np.ndarray, n
 
 def _smooth(noise_S: np.ndarray) -> np.ndarray:
     """White noise to slow noise of the same variance, along the first axis."""
-    return lfilter([np.sqrt(1 - 0.8**2)], [1, -0.8], noise_S, axis=0)
+    slow_S = noise_S.copy()
+    for i in range(1, len(slow_S)):
+        slow_S[i] = 0.8 * slow_S[i - 1] + 0.6 * noise_S[i]
+    return slow_S
 
 
 def _outside(xy_SMJ2: np.ndarray) -> np.ndarray:

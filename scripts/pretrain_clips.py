@@ -4,7 +4,6 @@ Shapes: N clips, B clips of a batch, F frames of a scene, L frames per clip, S p
 H W pixels, P pixels of a whole clip, C colours, K classes.
 """
 
-import hashlib
 import logging
 import random
 import time
@@ -17,10 +16,10 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-import pipeline.synthetic
 from pipeline.synthetic import PRETRAIN_ACTIONS, Scene, SceneSpec
 from pipeline.synthetic.textures import Domain
 from pipeline.synthetic.workers import run_all
+from pipeline.synthetic.world import VERSION
 
 logger = logging.getLogger("pretrain")
 _PART = 32  # clips rendered by one call
@@ -102,11 +101,10 @@ class Pool:
 
 
 def pool(work: Path, count: int, first_seed: int, domain: Domain, shape: tuple[int, float, int]) -> Pool:
-    """The pool of clips of `shape` (frames, fps, px) in the world as it is: other code, other folder."""
-    sources = sorted(Path(pipeline.synthetic.__file__).parent.glob("*.py"))
-    world = hashlib.sha256(b"".join(path.read_bytes() for path in sources) + repr(shape).encode())
-    folder = work / f"{domain}-{first_seed}-{count}-{world.hexdigest()[:8]}"
-    return Pool(folder, count, first_seed, domain, *shape)
+    """The pool of clips of `shape` (frames, fps, px) in this version of the world."""
+    frames, fps, size = shape
+    name = f"{domain}-{first_seed}-{count}-{frames}x{size}px-{fps:g}fps-world{VERSION}"
+    return Pool(work / name, count, first_seed, domain, *shape)
 
 
 def augment(clips_BLHWC: Tensor, size: int, rng: random.Random) -> Tensor:

@@ -61,7 +61,7 @@ CONFIG = FlowConfig(
 class Settings:
     """What the result depends on, besides the practice world itself and the flow network."""
 
-    clips: int = 2500
+    clips: int = 2000
     validation_clips: int = 256
     epochs: int = 12
     batch: int = 32

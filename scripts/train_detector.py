@@ -9,10 +9,8 @@ its model card. Every step goes on where it was stopped. About a quarter of an h
 Shapes: N frames, B frames of a batch, P persons, H W pixels.
 """
 
-import json
 import logging
 import random
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +19,8 @@ import cv2
 import numpy as np
 import torch
 import typer
+from export import command, table, write_weights
 from people_frames import SIZE, TEST_SEED, VALIDATION_SEED, People, people, recolour, tensor, warp
-from safetensors.torch import save_file
 from stepwise import Recipe, run
 from torch import Tensor
 from torchvision.models.detection.fcos import FCOS
@@ -129,19 +127,7 @@ def match(found_P4: Tensor, truth_Q4: Tensor) -> list[float]:
     return overlaps
 
 
-def export(model: FCOS, path: Path, facts: dict[str, object]) -> None:
-    """The weights in half precision, and what they are."""
-    state = {k: v.half().contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}
-    temporary = path.with_suffix(".tmp")
-    save_file(state, temporary, {key: json.dumps(value) for key, value in facts.items()})
-    temporary.replace(path)
-
-
 def model_card(recipe: Recipe, scenes: int, measures: dict[str, dict[str, float]], numbers: int) -> str:
-    rows = "\n".join(
-        f"| {name} | {m['recall']:.3f} | {m['precision']:.3f} | {m['iou']:.3f} |"
-        for name, m in measures.items()
-    )
     return f"""# augrgb-tiny-detector
 
 FCOS (torchvision's head and losses) for persons on a narrow feature pyramid with strides 8, 16 and 32
@@ -153,24 +139,18 @@ this: no real person, no other data, no other weights; the appearance and the si
 only, and actions that the demo does not ask for.
 
 **Made by** `{command()}`: {recipe.steps:,} steps of AdamW (one cycle, {recipe.lr:g}), batches of
-{recipe.batch}; colours, contrast, sharpness, grain, place and size (0.5 to 1.6 times, and four frames in one) drawn
-anew each time; seed {recipe.seed}.
+{recipe.batch}; colours, contrast, sharpness, grain, place and size (0.5 to 1.6 times, and four frames in
+one) drawn anew each time; seed {recipe.seed}.
 
-**Measures** at IoU 0.5 and threshold {THRESHOLD}, on scenes never trained on. A person counts when at least four
-of its 17 joints can be seen; people hidden behind others are among the misses. *IoU*: mean of the hits. The
-test split's appearance was looked at once, at the end, and chose nothing.
+**Measures** at IoU 0.5 and threshold {THRESHOLD}, on scenes never trained on. A person counts when at least
+four of its 17 joints can be seen; people half hidden behind others are among the misses. *iou*: mean of the
+hits. The test split's appearance was looked at once, at the end, and chose nothing.
 
-| scenes | recall | precision | IoU |
-|---|---|---|---|
-{rows}
+{table(measures, "scenes")}
 
 **Not for** people as they really look: it has seen drawn figures only. It is there so that the whole
 pipeline runs, and can be tested, without a download.
 """
-
-
-def command() -> str:
-    return " ".join(["python", "scripts/train_detector.py", *sys.argv[1:]])
 
 
 def main(
@@ -202,7 +182,7 @@ def main(
         "recipe": asdict(recipe),
         "licence": "Apache-2.0",
     }
-    export(model, path, facts)
+    numbers = write_weights(model, path, facts)
     detector = PersonDetector(
         "augrgb-tiny-detector", str(path), threshold=THRESHOLD, max_persons=20, device=torch.device("cpu")
     )
@@ -210,7 +190,6 @@ def main(
         "appearance of the training split": evaluate(detector, validation),
         "of the test split": evaluate(detector, test),
     }
-    numbers = sum(v.numel() for v in model.state_dict().values() if v.is_floating_point())
     (out / "tiny_detector.md").write_text(model_card(recipe, scenes, measures, numbers))
     logger.info("wrote %s: %s", path, measures)
 

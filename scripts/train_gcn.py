@@ -26,7 +26,6 @@ from pretrain_rgb import SHIPPED, TEST_SEED, VALIDATION_SEED
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from stepwise import Recipe, run
 from torch import Tensor, nn
@@ -35,9 +34,11 @@ from extractors.base import Window
 from extractors.gcn import GraphNetwork
 from extractors.skeleton import SkeletonConfig
 from pipeline.synthetic import DEMO_ACTIONS, PRETRAIN_ACTIONS, confusable_pairs
+from pipeline.synthetic.textures import Domain
 
 logger = logging.getLogger("train_gcn")
 Measures = dict[str, dict[str, float]]
+_SPLITS = {"train": "training", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def loss_of(model: Classifier, windows: Windowed, settings: Settings, step: int)
 
 @torch.inference_mode()
 def evaluate(model: Classifier, windows: Windowed) -> dict[str, float]:
-    """On windows whose label is clear: mAP, chance (prevalence), and how often the right one of a pair wins."""
+    """On windows whose label is clear: mAP, chance (prevalence), how often the right one of a pair wins."""
     model.eval()
     windows = windows.where(windows.clear_N)
     scores = []
@@ -161,7 +162,11 @@ def probe(model: Classifier, train: Windowed, test: Windowed) -> dict[str, float
 def export(model: Classifier, out: Path, settings: Settings, measures: Measures) -> None:
     """tiny_gcn.safetensors (half precision, pyskl's keys) and its model card."""
     out.mkdir(parents=True, exist_ok=True)
-    facts = {"network": settings.network, "classes": list(PRETRAIN_ACTIONS), "command": command()}
+    facts: dict[str, object] = {
+        "network": settings.network,
+        "classes": list(PRETRAIN_ACTIONS),
+        "command": command(),
+    }
     facts |= {"measures": measures, "settings": asdict(settings), "licence": "Apache-2.0"}
     state = {
         key: value.half().contiguous()
@@ -176,24 +181,29 @@ def export(model: Classifier, out: Path, settings: Settings, measures: Measures)
 
 def model_card(settings: Settings, measures: Measures, numbers: int) -> str:
     rows = "\n".join(
-        f"| {name} | " + " | ".join(f"{m[key]:.3f}" if key in m else "" for key in ("mAP", "chance", "pairs")) + " |"
+        f"| {name} | "
+        + " | ".join(f"{m[key]:.3f}" if key in m else "" for key in ("mAP", "chance", "pairs"))
+        + " |"
         for name, m in measures.items()
     )
     config = settings.config(8)
+    blocks = "+".join(map(str, settings.blocks))
     return f"""# augrgb-tiny-gcn
 
-Graph network {settings.network} of {settings.base} channels, {"+".join(map(str, settings.blocks))} blocks ({numbers:,} numbers,
-half precision). In: windows of {settings.window} frames at {FPS:g} a second, {config.persons} persons, 17 COCO joints (x, y, score);
-a person's coordinates from the middle of its joints in the window, in units of twice their root mean
-square distance to it. Out: {config.size.dim} values. Licence: Apache-2.0.
+Graph network {settings.network}: {settings.base} channels at first, {blocks} blocks
+({numbers:,} numbers, half precision). In: windows of {settings.window} frames at {FPS:g} a second,
+{config.persons} persons, 17 COCO joints (x, y, score). A person's coordinates count from the middle of its
+joints in the window, in units of twice their root mean square distance to it.
+Out: {config.size.dim} values. Licence: Apache-2.0.
 
-**Data.** {settings.scenes:,} scenes of 30 seconds of the practice world (`pipeline/synthetic`): the joints alone, no
-picture, no real person, no other data, no other weights; figures as in its training split. What
-detector, pose network and tracker get wrong is simulated (`scripts/joint_clips.py`). Classes, none of
-them in the demo: {", ".join(PRETRAIN_ACTIONS)}.
+**Data.** {settings.scenes:,} scenes of 30 seconds of the practice world (`pipeline/synthetic`):
+joints alone, no picture, no real person, no other data, no other weights; figures as in its training
+split. What detector, pose network and tracker get wrong is simulated (`scripts/joint_clips.py`).
+Classes, none of them in the demo: {", ".join(PRETRAIN_ACTIONS)}.
 
-**Made by** `{command()}`: {settings.steps:,} steps of AdamW (one cycle, {settings.lr:g}), batches of {settings.batch} windows,
-binary cross-entropy per person, step and class; joints turned, stretched and shaken each time; seed {settings.seed}.
+**Made by** `{command()}`: {settings.steps:,} steps of AdamW (one cycle, {settings.lr:g}), batches
+of {settings.batch} windows, binary cross-entropy per person, step and class; joints turned, stretched and
+shaken each time; seed {settings.seed}.
 
 **Measures**, on scenes never trained on: is a class done in the middle 16 frames of a window (those
 where it is done about half of the time left out). *Pairs*: how often the right one of two actions with
@@ -228,13 +238,14 @@ def train_gcn(work: Path, out: Path, settings: Settings, workers: int = 2) -> Me
     recipe = Recipe(settings.steps, settings.batch, settings.lr, settings.weight_decay, settings.seed)
     run(model, lambda step: loss_of(model, windows, settings, step), recipe, work / "last.pt")
     measures: Measures = {}
-    for where, domain, name in (("held", "train", "training split"), ("test", "test", "test split")):
+    splits: tuple[tuple[str, Domain], ...] = (("held", "train"), ("test", "test"))
+    for where, domain in splits:
         for exact, what in ((False, "simulated"), (True, "exact")):
             held_out = pool(work, seeds[where], config, domain=domain, exact=exact, workers=workers)
-            measures[f"figures of the {name}, {what} joints"] = evaluate(model, held_out)
+            measures[f"figures of the {_SPLITS[domain]} split, {what} joints"] = evaluate(model, held_out)
     known, new = (
         pool(work, seeds[where], config, domain=domain, actions=DEMO_ACTIONS, workers=workers)
-        for where, domain in (("held", "train"), ("test", "test"))
+        for where, domain in splits
     )
     measures["new classes, test split, simulated joints"] = probe(model, known, new)
     export(model, out, settings, measures)

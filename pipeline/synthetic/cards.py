@@ -67,7 +67,8 @@ def paint(
 ) -> np.ndarray:
     """The picture, (H, W, 3) uint8, cards laid over each other in `order_C`; the first must be tiled.
 
-    `top_HW` (uint8), when given, receives the index of the topmost card of every pixel.
+    `top_HW` (int), when given, receives for every pixel the place in `cards` of the topmost card that
+    covers it by more than half.
     """
     width, height = size
     picture = np.empty((height, width, 4), dtype=np.uint8)
@@ -84,7 +85,7 @@ def paint(
             clear = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGBA)
             cv2.add(cv2.multiply(under, clear, scale=1 / 255), patch, dst=under)
         if top_HW is not None:
-            np.copyto(top_HW[y0:y1, x0:x1], np.uint8(c), where=alpha > 127)
+            top_HW[y0:y1, x0:x1][alpha > 127] = c
     return cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB)
 
 

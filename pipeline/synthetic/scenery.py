@@ -209,12 +209,10 @@ def prop(
     )
 
 
-def shadow(x: float, ground: float, stature: float, depth: float) -> Thing:
-    """The soft dark patch below a person's feet."""
-    width, height = int(0.42 * stature), max(int(0.09 * stature), 3)
-    y, x_ = np.mgrid[:height, :width]
-    reach = np.hypot((x_ - (width - 1) / 2) / (width / 2), (y - (height - 1) / 2) / (height / 2))
-    alpha = (110 * np.clip(1 - reach, 0, 1)).astype(np.uint8)
-    return Thing(
-        card(np.zeros((height, width, 3), dtype=np.uint8), alpha), (x, ground), (0.0, 0.0), depth=depth
-    )
+def shadow(stature_px: float) -> Thing:
+    """The soft dark patch below a person's feet, around the origin."""
+    width, height = int(0.42 * stature_px), max(int(0.09 * stature_px), 3)
+    y, x = np.mgrid[:height, :width]
+    reach = np.hypot((x - (width - 1) / 2) / (width / 2), (y - (height - 1) / 2) / (height / 2))
+    alpha = (110 * np.clip(1 - reach, 0, 1)).astype(np.uint8)  # never half covered: the floor's motion counts
+    return Thing(card(np.zeros((height, width, 3), dtype=np.uint8), alpha), (0.0, 0.0), (0.0, 0.0))

@@ -58,6 +58,11 @@ class Motion:
     amplitude: float
     faded: bool
 
+    @property
+    def ends(self) -> float:
+        """When it stops counting: seconds."""
+        return self.times[-1] if self.faded or self.phases[-1] == 0 else np.inf
+
     def at(self, time_T: np.ndarray) -> np.ndarray:
         """Difference to the pose at rest: (T, C)."""
         phase_T = np.interp(time_T, self.times, self.phases)
@@ -97,14 +102,15 @@ class Script:
     def pose(self, person: int, time_T: np.ndarray) -> np.ndarray:
         """Sum of a person's motions, without idling: (T, C)."""
         pose_TC = np.zeros((len(time_T), CHANNELS))
+        first, last = time_T.min(), time_T.max()
         for motion in self.motions:
-            if motion.person == person:
+            if motion.person == person and motion.times[0] < last and motion.ends > first:
                 pose_TC += motion.at(time_T)
         return pose_TC
 
 
-class Playwright:
-    """Writes one script; the state of its dice is the only thing it shares with another."""
+class _Playwright:
+    """Writes one script."""
 
     def __init__(
         self, rng: np.random.Generator, actions: tuple[str, ...], seconds: float, persons: int, bias: float
@@ -258,4 +264,4 @@ def write_script(
     bias: float,
 ) -> Script:
     """A script of about `busy` busy time; `bias` 0.5 means that context says nothing about the action."""
-    return Playwright(rng, actions, seconds, persons, bias).write(busy)
+    return _Playwright(rng, actions, seconds, persons, bias).write(busy)

@@ -169,6 +169,14 @@ def test_memory_of_decord_has_a_limit(write_video, tmp_path, monkeypatch):
         read(path, "decord")
 
 
+def test_a_large_stream_goes_to_pyav(write_video, tmp_path, monkeypatch):
+    """decord holds all packets in memory."""
+    path = write_video(tmp_path / "a.mp4", 20)
+    assert scan(path, tick).avoid_decord is None
+    monkeypatch.setattr("pipeline.decoder._DECORD_PACKET_BYTES", 1000)
+    assert "packets in memory" in scan(path, tick).avoid_decord
+
+
 def test_packets_that_are_not_frames(write_video, read_number, tmp_path):
     """A stream cut before its first key frame: what cannot be decoded was never shown."""
     path = write_video(tmp_path / "a.ts", 60, options={"g": "20", "bf": "0", "x264-params": "scenecut=0"})

@@ -105,6 +105,21 @@ def test_the_server_has_no_networks_loaded(video):
     assert "libavcodec" in maps
 
 
+def test_the_server_has_a_single_thread(video):
+    """What a fork needs: a lock held by another thread would stay locked in the child."""
+    probe(video)
+    assert len(list(Path(f"/proc/{server_pid()}/task").iterdir())) == 1
+
+
+def test_streams_that_are_closed_at_once_do_not_harm_the_server(video):
+    probe(video)
+    server = server_pid()
+    for _ in range(20):
+        DecoderProcess(video, timeout_sec=5).close()
+    assert probe(video).clock.num_frames == 200
+    assert server_pid() == server
+
+
 def test_the_callers_folder_is_not_on_the_servers_path(video):
     probe(video)
     environment = Path(f"/proc/{server_pid()}/environ").read_bytes().split(b"\0")
@@ -275,19 +290,27 @@ def write_long_video(write_video, path: Path, num_frames: int) -> Path:
 
 
 @pytest.mark.parametrize("num_frames", [600, pytest.param(30_000, marks=pytest.mark.slow, id="20 minutes")])
-@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+@pytest.mark.parametrize("decoder", ["auto", "pyav"])
 def test_memory_does_not_grow_with_the_length(write_video, tmp_path, num_frames, decoder):
-    """600 frames are 1.7 GB; decord alone reads all of them while its reader is busy."""
+    """600 frames are 1.7 GB, 30,000 are 83 GB; decord alone decodes them all while its reader is busy.
+
+    Usual are 140 to 250 MB. The limit is where decord is given up: on a machine with many more
+    processes than cores, it gets ahead while the thread that reads from it waits for a core.
+    """
     path = write_long_video(write_video, tmp_path / "a.mp4", num_frames)
-    with open_video(path, fps=None, policy=DecodePolicy(decoder=decoder)) as stream:
+    peaks = []
+
+    def read_slowly(stream):
         (child,) = children_of(server_pid())
         for j, _ in enumerate(stream):
             if j in (0, 30, 300):
                 time.sleep(0.7)
             if j == num_frames - 100:
-                peak = peak_mb(child)
-        assert stream.result.num_frames == num_frames
-    assert peak < 300
+                peaks.append(peak_mb(child))
+
+    _, result = decode(path, read_slowly, fps=None, policy=DecodePolicy(decoder=decoder))
+    assert result.num_frames == num_frames
+    assert peaks[-1] < (300 if result.decoder == "pyav" else 700)
 
 
 def test_an_unreadable_file_leaves_no_process(tmp_path):

@@ -226,9 +226,17 @@ def test_an_accident_without_a_way_out_is_an_error(video, accident, reason, name
 
 def test_identity_names_policy_and_libraries():
     identity = DecodePolicy().identity()
-    assert set(identity) == {"decoder", "partial", "decord", "av"}
+    assert set(identity) == {"recipe", "decoder", "partial", "decord", "av"}
     assert identity != KEEP.identity()
     assert identity["av"].split(".")[0].isdigit()
+
+
+def test_settings_that_mean_nothing(video):
+    with pytest.raises(ValueError, match="decoder is auto, decord or pyav"):
+        DecodePolicy(decoder="ffmpeg")
+    for fps in (0, -25, float("nan")):
+        with pytest.raises(ValueError, match="above 0"):
+            open_video(video, fps=fps)
 
 
 COUNTS = {

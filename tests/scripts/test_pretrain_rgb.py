@@ -28,9 +28,7 @@ def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings():
     from pretrain_rgb import Settings
 
-    return Settings(
-        clips=8, validation_clips=8, epochs=2, small_epochs=1, small_size=32, batch=4, width=1 / 16, size=48
-    )
+    return Settings(clips=8, validation_clips=8, epochs=2, batch=4, width=1 / 16, size=32, rendered=40)
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(settings, tmp_path: Path, monkeypatch) -> None:
@@ -41,7 +39,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(settings, tmp_path: Pat
     shutil.copytree(whole, stopped, ignore=shutil.ignore_patterns("last.pt", "out"))  # the rendered clips
     epochs, train_epoch = [], pretrain_rgb.train_epoch
 
-    def one_epoch_only(*args: object) -> float:
+    def one_epoch_only(*args: object) -> dict[str, float]:
         if epochs:
             raise KeyboardInterrupt
         epochs.append(train_epoch(*args))
@@ -104,16 +102,53 @@ def test_augmentation_changes_looks_and_nothing_else() -> None:
     assert torch.equal(looks, augment(clips, 32, random.Random(0)))
 
 
-def test_training_learns(settings) -> None:
-    """Twenty steps on one batch bring the loss down: gradients reach the network, labels the loss."""
-    from pretrain_rgb import train_epoch
+def test_training_learns_classes_and_flow() -> None:
+    """Thirty steps on one batch bring both losses down: gradients reach the network, labels the loss."""
+    from pretrain_rgb import FlowTask, Step, train_epoch
 
     model = I3D(3, 2, 1 / 16, dropout=0.0)
-    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
-    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
-    x, y = torch.randn(4, 3, 16, 32, 32), torch.eye(2).repeat(2, 1)
-    losses = [train_epoch(model, optimizer, schedule, iter([(x, y)])) for _ in range(20)]
-    assert losses[-1] < 0.5 * losses[0]
+    task = FlowTask(model, 1 / 16)
+    optimizer = torch.optim.AdamW([*model.parameters(), *task.parameters()], 5e-3)
+    step = Step(model, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0), task, 1.0)
+    batch = torch.randn(4, 3, 16, 32, 32), torch.eye(2).repeat(2, 1), torch.randn(4, 2, 16, 4, 4)
+    losses = [train_epoch(step, [batch]) for _ in range(30)]
+    assert losses[-1]["loss"] < 0.5 * losses[0]["loss"]
+    assert losses[-1]["flow_loss"] < 0.9 * losses[0]["flow_loss"]
+
+
+def test_the_flow_of_a_person_clip_says_how_its_pictures_move(settings, tmp_path: Path) -> None:
+    """Where the flow is one and the same around a cell, the next picture moved back by it is this one."""
+    import cv2
+    from person_clips import CELL
+    from pretrain_rgb import person_pool
+
+    pool = person_pool(tmp_path, 4, 3, "train", replace(settings, rendered=88))
+    moved, still = [], []
+    for seed in range(6):
+        frames, labels, flow = pool.person(seed)
+        assert frames.shape == (16, 88, 88, 3)
+        assert labels.shape == (len(PRETRAIN_ACTIONS),)
+        dense = cv2.resize(flow[0].astype(np.float32), (88, 88), interpolation=cv2.INTER_NEAREST)
+        grid = np.stack(np.meshgrid(np.arange(88), np.arange(88)), -1).astype(np.float32)
+        back = cv2.remap(frames[1], grid + dense, None, cv2.INTER_LINEAR)
+        inner = slice(CELL, -CELL)
+        moved.append(np.abs(back[inner, inner].astype(float) - frames[0][inner, inner]).mean())
+        still.append(np.abs(frames[1][inner, inner].astype(float) - frames[0][inner, inner]).mean())
+    assert np.mean(moved) < np.mean(still)
+
+
+def test_a_batch_is_a_window_in_other_colours_with_its_own_flow(settings, tmp_path: Path) -> None:
+    from pretrain_rgb import person_pool
+
+    pool = person_pool(tmp_path, 2, 3, "train", settings)
+    pool.render(workers=1)
+    x, y, flow = pool.batch(np.array([0, 1]), 32, random.Random(0))
+    assert x.shape == (2, 3, 16, 32, 32)
+    assert flow.shape == (2, 2, 16, 4, 4)
+    assert y.shape == (2, len(PRETRAIN_ACTIONS))
+    assert x.abs().max() <= 1
+    again = pool.batch(np.array([0, 1]), 32, random.Random(0))
+    assert all(torch.equal(a, b) for a, b in zip(again, (x, y, flow), strict=True))
 
 
 def test_other_settings_do_not_go_on_from_a_checkpoint(settings, tmp_path: Path) -> None:
