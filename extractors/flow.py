@@ -42,7 +42,8 @@ class FlowConfig:
             raise ValueError(f"quantisation is one of {', '.join(_QUANTISATIONS)}, got {self.quantisation!r}")
         if not self.max_px > 0:
             raise ValueError(f"max_px must be positive, got {self.max_px}")
-        if self.pool < 1 or self.i3d.crop % self.pool or self.i3d.crop < 32 * self.pool:
+        crop = self.i3d.crop
+        if self.pool < 1 or crop is None or crop % self.pool or crop < 32 * self.pool:
             raise ValueError(
                 "pool must divide the crop and leave at least 32 px of it, "
                 f"got {self.pool = }, {self.i3d.crop = }"

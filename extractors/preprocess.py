@@ -33,8 +33,13 @@ def resize_short_side(rgb_NHWC: Tensor, size: int) -> Tensor:
     return x_NCHW.permute(0, 2, 3, 1)
 
 
-def center_crop(rgb_NHWC: Tensor, size: int) -> Tensor:
-    """The middle `size` x `size` px of frames (N, H, W, 3); an odd pixel left over falls below and right."""
+def center_crop(rgb_NHWC: Tensor, size: int | None) -> Tensor:
+    """The middle `size` x `size` px of frames (N, H, W, C); an odd pixel left over falls below and right.
+
+    No size: the whole frame.
+    """
+    if size is None:
+        return rgb_NHWC
     height, width = rgb_NHWC.shape[1:3]
     if min(height, width) < size:
         raise ValueError(f"cannot crop {size} px from frames of {width}x{height}: resize them first")

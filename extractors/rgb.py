@@ -42,7 +42,7 @@ class I3DRGB:
     def frames(self, rgb_NHWC: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) of any size to uint8 (N, crop, crop, 3), uncropped where no crop is set."""
         resized = resize_short_side(rgb_NHWC.to(self.device), self.config.resize)
-        return resized if self.config.crop is None else center_crop(resized, self.config.crop).contiguous()
+        return center_crop(resized, self.config.crop).contiguous()
 
     @torch.inference_mode()
     def clips(self, x_NL: Tensor) -> Tensor:

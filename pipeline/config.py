@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from extractors.base import Window
 from extractors.i3d import I3DConfig
+from models.distillation import DistillationConfig
 from models.tcn import TCNConfig
 from pipeline.video import DecodePolicy
 
@@ -87,6 +88,7 @@ class RunConfig:
     distill_unlabelled: bool = False  # videos that the annotations do not name join the distillation
     model: str = "tcn"  # the temporal model
     tcn: TCNConfig = field(default_factory=TCNConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
     events: EventConfig = field(default_factory=EventConfig)

@@ -44,7 +44,8 @@ class Detector(L.LightningModule):
     def __init__(self, model: TemporalModel, lesson: "Lesson", report: Callable[[Row], None]) -> None:
         super().__init__()
         self.model, self.config, self.seed, self.report = model, lesson.config, lesson.seed, report
-        self.distillations = nn.ModuleDict(lesson.distillations)
+        self.distillations = lesson.distillations
+        self.learned_by_it = nn.ModuleDict(lesson.distillations)  # projections, for the optimiser
         self.history: list[Row] = []
         self._validation: Row = {}
         self._losses: dict[str, list[tuple[float, float]]] = defaultdict(list)

@@ -6,7 +6,9 @@ from extractors.base import Window
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 15, 16, 17, 200])
-@pytest.mark.parametrize("window", [Window(1, 1), Window(16, 8), Window(16, 16), Window(48, 16, -16), Window(4, 9)])
+@pytest.mark.parametrize(
+    "window", [Window(1, 1), Window(16, 8), Window(16, 16), Window(48, 16, -16), Window(4, 9)]
+)
 def test_every_video_gets_a_feature_per_stride(window, num_frames):
     frames = window.frames_KL(num_frames)
     assert frames.shape == (-(-num_frames // window.stride), window.length)

@@ -139,8 +139,12 @@ def test_a_deleted_feature_file_is_made_again_alone_with_the_same_bytes(practice
     done = again(practice, out)
     assert features(out) == before
     assert stages(done.stdout) == {
-        "extract": (1, 6, 0), "train": (0, 1, 0), "score": (0, 7, 0), "evaluate": (0, 1, 0), "report": (0, 1, 0),
-    }  # fmt: skip
+        "extract": (1, 6, 0),
+        "train": (0, 1, 0),
+        "score": (0, 7, 0),
+        "evaluate": (0, 1, 0),
+        "report": (0, 1, 0),
+    }
 
 
 def test_a_damaged_feature_file_is_noticed_and_made_again(practice, out):
@@ -277,7 +281,7 @@ def test_a_run_killed_while_it_extracts_ends_in_the_same_bytes(practice, finishe
     assert process.returncode == -signal.SIGKILL
     augrgb(*args, check=0)
     assert features(out) == features(finished[0])
-    assert not [p for p in out.rglob("*tmp*")]
+    assert not list(out.rglob("*tmp*"))
 
 
 def test_interrupted_and_terminated_runs_say_how_to_go_on(practice, tmp_path):

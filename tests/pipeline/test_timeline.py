@@ -63,7 +63,7 @@ def test_a_constant_rate_takes_one_run_of_json():
 
 @pytest.mark.parametrize("ticks", [[], [1, 2], [0, 0], [0, 2, 1]])
 def test_a_clock_that_does_not_run_forward_from_zero_is_refused(ticks):
-    with pytest.raises(ValueError, match="ticks|clock"):
+    with pytest.raises(ValueError, match=r"ticks|clock"):
         Clock(np.array(ticks, dtype=np.int64), Fraction(1, 25))
 
 
