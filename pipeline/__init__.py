@@ -41,8 +41,9 @@ class Settings(TypedDict, total=False):
 def extract(videos: Videos, out: str | Path, **settings: Unpack[Settings]) -> "dict[str, FeatureTrack]":
     """RGB features by video: (T, D) float32, each row with the centre of its window in seconds."""
     from pipeline import commands
+    from pipeline.request import request
 
-    return commands.extract(commands.request(videos, out, **settings))
+    return commands.extract(request(videos, out, **settings))
 
 
 def train(
@@ -50,8 +51,9 @@ def train(
 ) -> "dict[str, Checkpoint]":
     """Train on the features that `extract` left in `out`: models by name, kept there, too."""
     from pipeline import commands
+    from pipeline.request import request
 
-    return commands.train(commands.request(videos, out, annotations=annotations, **settings))
+    return commands.train(request(videos, out, annotations=annotations, **settings))
 
 
 def score(
@@ -59,8 +61,9 @@ def score(
 ) -> "dict[str, ScoreTrack]":
     """Extract what is missing, then score every frame: (F, K) float32 by video."""
     from pipeline import commands
+    from pipeline.request import request
 
-    return commands.run(commands.request(videos, out, checkpoint=checkpoint, **settings))
+    return commands.run(request(videos, out, checkpoint=checkpoint, **settings))
 
 
 def run(
@@ -68,5 +71,6 @@ def run(
 ) -> "dict[str, ScoreTrack]":
     """The whole way: extract, train, score, evaluate, report; scores (F, K) float32 by video."""
     from pipeline import commands
+    from pipeline.request import request
 
-    return commands.run(commands.request(videos, out, annotations=annotations, **settings))
+    return commands.run(request(videos, out, annotations=annotations, **settings))

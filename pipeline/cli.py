@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.commands import Request
+    from pipeline.request import Request
 
 app = typer.Typer(
     name="augrgb",
@@ -181,10 +181,21 @@ def synth(
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
 ) -> None:
     """Render the practice world: MP4s of acting people, with exact labels."""
-    from pipeline import commands
+    from pipeline.progress import Progress
+    from pipeline.synthetic import render_practice
 
-    with _errors():
-        commands.synth(out, train_videos, test_videos, seconds, seed, workers)
+    progress, total = Progress(), train_videos + test_videos
+    with _errors(), progress.bar("render", total) as bar:
+        rendered = render_practice(
+            out,
+            seed=seed,
+            train_videos=train_videos,
+            test_videos=test_videos,
+            seconds=seconds,
+            workers=workers,
+            progress=bar.advance,
+        )
+        progress.say(f"{rendered} videos rendered, {total - rendered} were there: {out}")
 
 
 @app.command()
@@ -201,10 +212,16 @@ def presets(
     name: Annotated[str | None, typer.Argument(help="Show every setting of this one.")] = None,
 ) -> None:
     """Complete settings by name."""
-    from pipeline import commands
-
     with _errors():
-        commands.show_presets(name)
+        import yaml
+
+        from pipeline.config import PRESETS, load_config, to_values
+
+        if name is not None:
+            typer.echo(yaml.safe_dump(to_values(load_config(name)), sort_keys=False), nl=False)
+            return
+        for preset, build in PRESETS.items():
+            typer.echo(f"{preset:12} {(build.__doc__ or '').splitlines()[0]}")
 
 
 def _execute(
@@ -212,9 +229,10 @@ def _execute(
 ) -> None:
     """Make the request, run it, print what it amounts to, leave with the exit code."""
     from pipeline import commands
+    from pipeline.request import request as make_request
 
     with _errors():
-        request = commands.request(videos, out, **settings, command=shlex.join(["augrgb", *sys.argv[1:]]))
+        request = make_request(videos, out, **settings, command=shlex.join(["augrgb", *sys.argv[1:]]))
         command(request)
         raise typer.Exit(commands.summary(request))
 

@@ -117,7 +117,9 @@ class Job:
             "command": self.command,
             "config": to_values(self.config),
             "inputs": [{"path": str(s.path), "name": s.name} for s in self.sources],
-            "annotations": str(self.annotations.source) if self.annotations else before.get("annotations"),
+            "annotations": str(self.annotations.source.resolve())
+            if self.annotations
+            else before.get("annotations"),
             "device": describe_device(self.device),
             "threads": torch.get_num_threads(),
             "versions": versions(),

@@ -1,0 +1,114 @@
+"""What was asked for, checked as a whole before any work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.config import RunConfig, load_config, override
+from pipeline.files import read_json
+from pipeline.inputs import Inputs, UsageError, find_videos
+from pipeline.job import Job, resolve_device, saved_sources
+from pipeline.labels import read_annotations
+from pipeline.lineup import Lineup
+from pipeline.progress import Progress
+from pipeline.recipe import Recipe
+from pipeline.score import check_features
+from pipeline.task import Task, make_task
+from pipeline.train import checkpoint_path, planned
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, found to make sense: a job, and perhaps a model to score with."""
+
+    job: Job
+    checkpoint: Checkpoint | None = None  # given from outside: nothing is trained
+
+    def task(self) -> Task | None:
+        """What the labels say about these videos; None without labels."""
+        job = self.job
+        if job.annotations is None:
+            return None
+        return make_task(
+            job.annotations,
+            [source.name for source in job.sources],
+            job.config.labels,
+            seed=job.config.seed,
+            classes=self.checkpoint.classes if self.checkpoint else None,
+        )
+
+    def recipe(self) -> Recipe:
+        """The extractors that are needed, their weights loaded; they are what a given checkpoint expects."""
+        job = self.job
+        if self.checkpoint is None:
+            return Recipe.build(job.config, ("rgb", *job.config.teachers), job.device)
+        recipe = Recipe.build(job.config, tuple(self.checkpoint.features), job.device)
+        check_features(self.checkpoint, recipe)
+        return recipe
+
+    def lineup(self) -> Lineup:
+        """The checkpoint given, else the models trained in OUT."""
+        if self.checkpoint:
+            return Lineup({self.checkpoint.name: self.checkpoint})
+        job = self.job
+        names = [name for name, _ in planned(job)]
+        return Lineup({name: Checkpoint.load(checkpoint_path(job.out, name)) for name in names})
+
+
+def request(
+    videos: str | Path | Sequence[str | Path] | None,
+    out: str | Path,
+    *,
+    annotations: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    overrides: Sequence[str] | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+    remember: bool = False,
+    command: str = "",
+) -> Request:
+    """Check everything a user can get wrong, before any work; ValueError names it.
+
+    `remember`: what is left out is taken from the run that made `out`.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; --out names a folder")
+    saved = read_json(out / "run.json") if remember else {}
+    given = Checkpoint.load(Path(checkpoint)) if checkpoint else None
+    settings_file = Path(config) if config else (out / "run.json" if saved else None)
+    settings = _settings(given, preset, settings_file, overrides or ())
+    if remember and annotations is None:
+        annotations = saved.get("annotations")
+    labels = read_annotations(Path(annotations)) if annotations else None
+    if labels and settings.labels.ignore:
+        labels = labels.without(settings.labels.ignore)
+    inputs = _inputs(videos) if videos else Inputs(tuple(saved_sources(out)), (), 0)
+    progress = Progress(out / "log.jsonl", quiet=quiet)
+    job = Job(out, inputs.sources, settings, resolve_device(device), progress, labels, command)
+    if inputs.rejected:
+        with job.stage("inputs") as result:
+            for one in inputs.rejected:
+                job.fail(result, one.video, "unusable", one.message)
+    return Request(job, given)
+
+
+def _inputs(videos: str | Path | Sequence[str | Path]) -> Inputs:
+    listed = [videos] if isinstance(videos, str | Path) else videos
+    return find_videos([Path(video) for video in listed])
+
+
+def _settings(
+    checkpoint: Checkpoint | None, preset: str | None, config: Path | None, overrides: Sequence[str]
+) -> RunConfig:
+    if checkpoint is None:
+        return load_config(preset, config, overrides)
+    own = checkpoint.run_config
+    if preset and preset != own.preset:
+        raise UsageError(
+            f"--preset {preset}: the checkpoint was trained with preset {own.preset!r}; leave --preset out"
+        )
+    return override(own, overrides)
