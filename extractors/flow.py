@@ -35,19 +35,16 @@ class FlowConfig:
     square: bool = False
     max_px: float = 20.0  # faster motion is cut to this; becomes 1 at the I3D's input
     quantisation: Quantisation = "uint8-128"  # see `encode`
-    pool: int = 1  # px; I3D sees means over squares of this side
+    pool: int = 1  # px; I3D sees means over squares of this side (what is left over at the end is dropped)
 
     def __post_init__(self) -> None:
         if self.quantisation not in _QUANTISATIONS:
             raise ValueError(f"quantisation is one of {', '.join(_QUANTISATIONS)}, got {self.quantisation!r}")
         if not self.max_px > 0:
             raise ValueError(f"max_px must be positive, got {self.max_px}")
-        crop = self.i3d.crop
-        if self.pool < 1 or crop is None or crop % self.pool or crop < 32 * self.pool:
-            raise ValueError(
-                "pool must divide the crop and leave at least 32 px of it, "
-                f"got {self.pool = }, {self.i3d.crop = }"
-            )
+        shown = self.i3d.crop or self.i3d.resize
+        if self.pool < 1 or shown < 32 * self.pool:
+            raise ValueError(f"pool must leave the I3D at least 32 of {shown} px, got {self.pool = }")
 
     @property
     def window(self) -> Window:
@@ -65,7 +62,10 @@ class FlowInput:
 
     @torch.inference_mode()
     def __call__(self, rgb_NHWC: Tensor) -> Tensor:
-        """uint8 (N + 1, H, W, 3) to float32 (N, crop / pool, crop / pool, 2), px of the resized frame."""
+        """uint8 (N + 1, H, W, 3) to float32 (N, crop / pool, crop / pool, 2), px of the resized frame.
+
+        Without a crop the whole frame's.
+        """
         i3d, pool = self.config.i3d, self.config.pool
         resized = resize_short_side(rgb_NHWC.to(self.device), i3d.resize)
         if self.config.square:

@@ -4,14 +4,14 @@ The only file that imports mmpose and what belongs to it, and it does so when an
 Shapes: N frames, P persons of a frame or of all, H W pixels of a frame, h w of a crop, J = 17 COCO joints.
 """
 
-import importlib
-import importlib.util
 import sys
 import types
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ class PoseEstimator:
             "pose_weights": self.weights_sha256,
             "crop": asdict(self._network.geometry),
             "max_gap": self.config.max_gap,
-            "mmpose": sys.modules["mmpose"].__version__,
+            "mmpose": version("mmpose"),
         }
 
 
@@ -165,11 +165,10 @@ def require_mmpose() -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations in mmengine and in what it imports
-            importlib.import_module("mmcv")
-            if importlib.util.find_spec("mmcv._ext") is None:
+            if find_spec("mmcv._ext") is None:
                 sys.modules.setdefault("mmcv.ops", _Operators("mmcv.ops"))
-            importlib.import_module("mmpose.models")
-            importlib.import_module("mmpose.codecs")
+            import mmpose.codecs  # type: ignore[import-untyped]
+            import mmpose.models  # type: ignore[import-untyped]  # noqa: F401
     except Exception as error:  # a broken binary raises anything
         raise PoseUnavailable(
             f"skeletons need mmpose, and it cannot be imported ({type(error).__name__}: {error}). Install "
@@ -198,7 +197,9 @@ def build_pose_network(name: str) -> PoseNetwork:
     does not find COCO's 17 joints top-down.
     """
     require_mmpose()
-    registry = importlib.import_module("mmpose.registry")
+    from mmengine.model import revert_sync_batchnorm  # type: ignore[import-untyped]
+    from mmpose.registry import MODELS  # type: ignore[import-untyped]
+
     config = _tiny_config() if name == TINY_POSE else _config(name)
     model = config.model
     if model.type != "TopdownPoseEstimator":
@@ -206,12 +207,12 @@ def build_pose_network(name: str) -> PoseNetwork:
     preprocessing = model.data_preprocessor
     _make_buildable(model)
     try:
-        module = registry.MODELS.build(model)
+        module = MODELS.build(model)
     except (KeyError, ImportError) as error:  # its backbone is in another package
         raise ValueError(f"{name} cannot be built from mmpose alone: {error}") from error
     kept = model.get("test_cfg", {}).get("output_keypoint_indices")
     network = PoseNetwork(
-        module=importlib.import_module("mmengine.model").revert_sync_batchnorm(module).eval(),
+        module=revert_sync_batchnorm(module).eval(),
         geometry=_geometry(config),
         mean=tuple(preprocessing.mean),
         std=tuple(preprocessing.std),
@@ -228,14 +229,17 @@ def build_pose_network(name: str) -> PoseNetwork:
 
 def _config(name: str) -> Any:
     """One of mmpose's own configs, by the name of its file."""
-    root = Path(sys.modules["mmpose"].__path__[0]) / ".mim" / "configs"
+    import mmpose  # type: ignore[import-untyped]
+    from mmengine import Config  # type: ignore[import-untyped]
+
+    root = Path(mmpose.__path__[0]) / ".mim" / "configs"
     paths = {path.stem: path for path in root.glob(f"{_CONFIGS}/*.py")}
     if name not in paths:
         near = get_close_matches(name, paths, n=3, cutoff=0.3)
         raise ValueError(
             f"no config {name!r} among mmpose's {len(paths)} for COCO; near it: {', '.join(near) or 'none'}"
         )
-    return importlib.import_module("mmengine").Config.fromfile(paths[name])
+    return Config.fromfile(paths[name])
 
 
 def _tiny_config() -> Any:

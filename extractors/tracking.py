@@ -1,6 +1,6 @@
 """Who is who from frame to frame: persons with joints to tracks, and everything found in one video.
 
-The tracker is norfair (Tryolabs; kept up as norfair-enough): a Kalman filter for each joint, persons and
+The tracker is norfair (Tryolabs): a Kalman filter for each joint, persons and
 tracks matched greedily, nearest first.
 Shapes: S sampled frames, M rows of a frame, P persons of a frame, T tracks, J = 17 joints, H W pixels.
 """
@@ -29,7 +29,7 @@ class Tracker:
         """For frames of `width` x `height` px."""
         # here, not above: it takes seconds to import, and only skeletons need it
         from norfair import Tracker as Norfair
-        from norfair import VectorizedDistance
+        from norfair.distances import VectorizedDistance
 
         self._scale = _SHORT_SIDE / min(width, height)
         self._norfair = Norfair(

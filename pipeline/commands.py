@@ -120,6 +120,7 @@ def dry_run(request: Request) -> None:
     done = len(_saved(job, lineup, features)[lineup.final]) if lineup else 0
     say(f"score: {done} videos cached, {len(features.files) - done} to do")
     say(f"evaluate: {len(task.split.testing)} test videos" if task else "evaluate: no labels given")
+    say(f"report: {'there' if (job.out / 'report' / 'index.html').is_file() else 'to do'}")
 
 
 def summary(request: Request) -> int:

@@ -90,6 +90,9 @@ def test_flow_is_computed_on_the_resized_frame(config):
     torch.testing.assert_close(FlowInput(recipe, CPU)(frames), whole[:, 16:-16, 40:-40])
     halved = FlowInput(replace(recipe, pool=2), CPU)(frames)
     torch.testing.assert_close(halved[:, 5, 7], whole[:, 26:28, 54:56].mean((1, 2)))
+    uncropped = FlowInput(replace(recipe, pool=3, i3d=replace(config.i3d, crop=None)), CPU)(frames)
+    assert uncropped.shape == (2, 128 // 3, 176 // 3, 2)
+    torch.testing.assert_close(uncropped[:, 41, 57], whole[:, 123:126, 171:174].mean((1, 2)))
 
 
 def test_square_never_looks_at_the_sides(config):
@@ -158,8 +161,8 @@ def test_weights_for_rgb_are_refused(config, tmp_path: Path):
     [
         ({"quantisation": "uint8"}, "uint8-127.5"),
         ({"max_px": 0.0}, "max_px"),
-        ({"pool": 3}, "divide the crop"),
-        ({"pool": 8}, "at least 32 px"),
+        ({"pool": 0}, "pool"),
+        ({"pool": 8}, "at least 32 of 128 px"),
     ],
 )
 def test_bad_settings_are_named(config, setting, message):

@@ -135,7 +135,8 @@ def test_joints_are_those_of_mmpose(name: str, shared: Path, filler: ModuleType)
         joints = np.concatenate([one.keypoints for one in expected])
         scores = np.concatenate([one.keypoint_scores for one in expected])
         assert np.abs(ours.joints_PJ3[..., :2] - joints).max() < 0.5
-        assert np.abs(ours.joints_PJ3[..., 2] - scores).max() < 1e-3
+        largest = max(1, np.abs(scores).max())  # HRNet's are huge under these weights
+        assert np.abs(ours.joints_PJ3[..., 2] - scores).max() < 1e-3 * largest
         assert joints.std(axis=1).min() > 1  # weights under which every joint is somewhere else
 
 
@@ -158,7 +159,10 @@ def mmpose_model(name: str, state: dict[str, torch.Tensor]) -> Any:
     config.model.backbone.pop("init_cfg", None)
     config.model.test_cfg.flip_test = False
     config.test_dataloader = config.val_dataloader
-    model = mm("mmpose.apis").init_model(config, device="cpu")
+    init_model = mm("mmpose.apis").init_model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for its own configs in the current folder first
+        model = init_model(config, device="cpu")
     model.load_state_dict(state, strict=False)
     return model
 
