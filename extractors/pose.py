@@ -167,8 +167,8 @@ def require_mmpose() -> None:
             warnings.simplefilter("ignore")  # deprecations in mmengine and in what it imports
             if find_spec("mmcv._ext") is None:
                 sys.modules.setdefault("mmcv.ops", _Operators("mmcv.ops"))
-            import mmpose.codecs  # type: ignore[import-untyped]
-            import mmpose.models  # type: ignore[import-untyped]  # noqa: F401
+            import mmpose.codecs
+            import mmpose.models  # noqa: F401
     except Exception as error:  # a broken binary raises anything
         raise PoseUnavailable(
             f"skeletons need mmpose, and it cannot be imported ({type(error).__name__}: {error}). Install "
@@ -197,8 +197,8 @@ def build_pose_network(name: str) -> PoseNetwork:
     does not find COCO's 17 joints top-down.
     """
     require_mmpose()
-    from mmengine.model import revert_sync_batchnorm  # type: ignore[import-untyped]
-    from mmpose.registry import MODELS  # type: ignore[import-untyped]
+    from mmengine.model import revert_sync_batchnorm
+    from mmpose.registry import MODELS
 
     config = _tiny_config() if name == TINY_POSE else _config(name)
     model = config.model
@@ -229,8 +229,8 @@ def build_pose_network(name: str) -> PoseNetwork:
 
 def _config(name: str) -> Any:
     """One of mmpose's own configs, by the name of its file."""
-    import mmpose  # type: ignore[import-untyped]
-    from mmengine import Config  # type: ignore[import-untyped]
+    import mmpose
+    from mmengine import Config
 
     root = Path(mmpose.__path__[0]) / ".mim" / "configs"
     paths = {path.stem: path for path in root.glob(f"{_CONFIGS}/*.py")}

@@ -1,11 +1,12 @@
 """Who is who from frame to frame: persons with joints to tracks, and everything found in one video.
 
-The tracker is norfair (Tryolabs): a Kalman filter for each joint, persons and
-tracks matched greedily, nearest first.
+The tracker is norfair (Tryolabs): a Kalman filter for each joint, persons and tracks matched
+greedily, nearest first.
 Shapes: S sampled frames, M rows of a frame, P persons of a frame, T tracks, J = 17 joints, H W pixels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -32,29 +33,35 @@ class Tracker:
         from norfair.distances import VectorizedDistance
 
         self._scale = _SHORT_SIDE / min(width, height)
+        self._frame = -1
         self._norfair = Norfair(
-            distance_function="euclidean",  # at once replaced: its constructor takes names, or slow functions
+            distance_function="euclidean",  # replaced below: it takes names and slow functions only
             distance_threshold=_MAX_DISTANCE,
             hit_counter_max=max_gap,
             initialization_delay=0,
             detection_threshold=_LOST_POINT,
             past_detections_length=0,
         )
-        self._norfair.distance_function = VectorizedDistance(mean_distance)
+        distance: Any = VectorizedDistance(
+            mean_distance
+        )  # the attribute is typed like the constructor's argument
+        self._norfair.distance_function = distance
 
     def update(self, persons: Persons) -> np.ndarray:
         """Numbers of the persons of the next frame: (P,) int64."""
         from norfair import Detection
 
+        self._frame += 1
         xy_PN2, score_PN = _points(persons)
         found = [
-            Detection(xy_N2 * self._scale, score_N, data=p)
+            Detection(xy_N2 * self._scale, score_N, data=(self._frame, p))
             for p, (xy_N2, score_N) in enumerate(zip(xy_PN2, score_PN, strict=True))
         ]
         ids_P = np.full(len(found), -1, dtype=np.int64)
         for track in self._norfair.update(found):
-            if track.last_detection.age == track.age and track.id is not None:  # met in this frame
-                ids_P[track.last_detection.data] = track.id - 1
+            frame, p = track.last_detection.data
+            if frame == self._frame and track.id is not None:  # met now, not before
+                ids_P[p] = track.id - 1
         assert (ids_P >= 0).all()
         return ids_P
 

@@ -75,7 +75,12 @@ FILES: dict[str, WeightFile] = {
     entry.name: entry
     for entry in (
         WeightFile(
-            "augrgb-tiny-rgb", "tiny_rgb.safetensors", None, None, "Apache-2.0", "RGB / 255 * 2 - 1, 112x112"
+            "augrgb-tiny-rgb",
+            "tiny_rgb.safetensors",
+            None,
+            None,
+            "Apache-2.0",
+            "RGB / 255 * 2 - 1, short side 112",
         ),
         WeightFile("augrgb-tiny-raft", "tiny_raft.safetensors", None, None, "Apache-2.0", _RAFT_INPUT),
         WeightFile(

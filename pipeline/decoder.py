@@ -131,6 +131,7 @@ def _decord_frames(path: Path, known: "Scan", tick: Tick) -> Iterator[_ToRgb]:
     cpu = decord.cpu(0)
     reader = decord.VideoReader(str(path), ctx=cpu, num_threads=1, fault_tol=_DECORD_FAULTS)
     shape = known.first_HWC.shape
+    most_bytes = _private_bytes() + max(_DECORD_HOARD_BYTES, 48 * known.first_HWC.nbytes)
     for done in count(1):
         try:
             frame = reader.next()
@@ -144,7 +145,7 @@ def _decord_frames(path: Path, known: "Scan", tick: Tick) -> Iterator[_ToRgb]:
         to_rgb = partial(np.from_dlpack, _DecordFrame(frame))
         if done == 1 and np.abs(to_rgb().astype(np.int16) - known.first_HWC).max() > _SAME_PIXEL:
             raise DecodeError("decode_error", "decord's first frame is not the first frame")
-        if done % 16 == 0 and _private_bytes() > max(_DECORD_HOARD_BYTES, 48 * known.first_HWC.nbytes):
+        if done % 16 == 0 and _private_bytes() > most_bytes:
             raise DecodeError("decode_error", "decord fills the memory with frames not yet asked for")
         yield to_rgb
 

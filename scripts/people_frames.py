@@ -21,6 +21,7 @@ from pretrain_clips import color_matrix
 import pipeline.synthetic
 from pipeline.synthetic import PRETRAIN_ACTIONS, Scene, SceneSpec
 from pipeline.synthetic.spec import MAX_PERSONS
+from pipeline.synthetic.textures import Domain
 
 logger = logging.getLogger(__name__)
 FRAMES = 6  # of a scene
@@ -36,7 +37,7 @@ class People:
     folder: Path
     scenes: int
     first_seed: int
-    domain: str
+    domain: Domain
 
     @property
     def count(self) -> int:
@@ -85,8 +86,6 @@ class People:
         cv2.setNumThreads(1)
         for s in scenes_S.tolist():
             self._render_scene(s)
-        for name in ("frames", "joints", "boxes"):
-            self.array(name).flush()
         self.array("done")[scenes_S] = True
 
     def _render_scene(self, s: int) -> None:
@@ -94,7 +93,7 @@ class People:
         spec = SceneSpec(
             seed=(self.first_seed + s,),
             actions=PRETRAIN_ACTIONS,
-            domain=self.domain,  # type: ignore[arg-type]
+            domain=self.domain,
             num_frames=75,
             fps=12.5,
             size=SIZE,
@@ -108,7 +107,7 @@ class People:
             self.array("boxes")[n, : scene.num_persons] = scene.boxes(moment)
 
 
-def people(work: Path, scenes: int, first_seed: int, domain: str) -> People:
+def people(work: Path, scenes: int, first_seed: int, domain: Domain) -> People:
     """The frames of the world as it is: other code, other folder."""
     sources = sorted(Path(pipeline.synthetic.__file__).parent.glob("*.py"))
     world = hashlib.sha256(b"".join(path.read_bytes() for path in sources) + f"{FRAMES} {SIZE}".encode())

@@ -89,7 +89,7 @@ def train(data: People, recipe: Recipe, checkpoint: Path) -> FCOS:
     """All steps, going on from the checkpoint where there is one."""
     torch.manual_seed(recipe.seed)
     model = tiny_detector()
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     model.head.register_forward_hook(lambda _module, _in, out: {k: v.float() for k, v in out.items()})
 
     def loss(step: int) -> dict[str, Tensor]:
@@ -157,7 +157,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder for frames and checkpoints; run again to go on.")],
     out: Annotated[Path, typer.Option(help="Folder for the weights and their card.")] = SHIPPED,
     scenes: int = 1000,
-    steps: int = 1200,
+    steps: int = 800,
     batch: int = 32,
     lr: float = 2e-3,
     seed: int = 0,
