@@ -164,7 +164,7 @@ def test_a_decoder_that_starts_with_another_frame_is_an_error(write_video, tmp_p
 def test_memory_of_decord_has_a_limit(write_video, tmp_path, monkeypatch):
     """Where the process cannot be stopped in time: its frames are dropped and PyAV decodes."""
     path = write_video(tmp_path / "a.mp4", 20)
-    monkeypatch.setattr("pipeline.decoder._DECORD_HOARD_BYTES", 0)
+    monkeypatch.setattr("pipeline.decoder._private_bytes", iter([0, 1 << 40]).__next__)  # before, later
     with pytest.raises(DecodeError, match="fills the memory"):
         read(path, "decord")
 
