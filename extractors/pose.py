@@ -212,7 +212,7 @@ def build_pose_network(name: str) -> PoseNetwork:
         raise ValueError(f"{name} cannot be built from mmpose alone: {error}") from error
     kept = model.get("test_cfg", {}).get("output_keypoint_indices")
     network = PoseNetwork(
-        module=revert_sync_batchnorm(module).eval(),
+        module=revert_sync_batchnorm(module).eval().to(memory_format=torch.channels_last),
         geometry=_geometry(config),
         mean=tuple(preprocessing.mean),
         std=tuple(preprocessing.std),

@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from models.base import TemporalModel
@@ -48,6 +49,7 @@ class Detector(L.LightningModule):
         self.learned_by_it = nn.ModuleDict(lesson.distillations)  # projections, for the optimiser
         self.history: list[Row] = []
         self._validation: Row = {}
+        self._plateau_state: dict[str, Any] | None = None
         self._losses: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self._validated: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -93,6 +95,9 @@ class Detector(L.LightningModule):
         row = {"epoch": self.current_epoch, "lr": lr, **losses, **self._validation}
         self.log_dict(losses)
         self.history.append(row)
+        # ours to step: the loop would do it after the epoch's checkpoint, and a resumed run would miss it
+        if self._validation:
+            self._plateau.step(self._validation["val_loss"])
         self.report(row)
 
     def _note(self, name: str, value: Tensor, mask_BT: Tensor) -> None:
@@ -104,21 +109,21 @@ class Detector(L.LightningModule):
         self._losses[name].clear()
         return float((losses * steps).sum() / max(steps.sum(), 1))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         config = self.config
         optimizer = torch.optim.Adam(self.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-        if not self.trainer.val_dataloaders:
-            return optimizer
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer, factor=config.lr_factor, patience=config.lr_patience
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+        self._plateau = ReduceLROnPlateau(optimizer, factor=config.lr_factor, patience=config.lr_patience)
+        if self._plateau_state is not None:
+            self._plateau.load_state_dict(self._plateau_state)
+        return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
+        checkpoint["plateau"] = self._plateau.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
+        self._plateau_state = checkpoint["plateau"]
 
 
 class _Stop(EarlyStopping):

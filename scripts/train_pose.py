@@ -96,7 +96,6 @@ def train(data: People, recipe: Recipe, checkpoint: Path) -> Any:
     logging.disable(logging.INFO)  # a line for every tensor
     model.init_weights()
     logging.disable(logging.NOTSET)
-    model.to(memory_format=torch.channels_last)
     persons = examples(data)
     mean, std = (torch.tensor(x)[:, None, None] / 255 for x in (network.mean, network.std))
 

@@ -15,7 +15,7 @@ from pipeline.dataset import EpochShuffle, Example, collate
 from pipeline.fit import Lesson, fit
 from pipeline.progress import Progress
 
-CONFIG = TrainConfig(epochs=6, batch_videos=2, lr=3e-3)
+CONFIG = TrainConfig(epochs=9, batch_videos=2, lr=0.1, lr_patience=1)  # the rate falls on the way
 
 
 def examples(count, seed):
@@ -69,7 +69,7 @@ def killed_after(epochs):
 
 
 def test_it_learns_and_keeps_the_best_epoch(tmp_path):
-    _, history, best = train(tmp_path, epochs=40)
+    _, history, best = train(tmp_path, epochs=40, lr=3e-3, lr_patience=8)
     assert best["val_map"] == max(row["val_map"] for row in history) > 0.9
     assert history[-1]["train_loss"] < history[0]["train_loss"]
     assert set(history[0]) == {"epoch", "lr", "train_loss", "val_loss", "val_map"}
@@ -77,16 +77,25 @@ def test_it_learns_and_keeps_the_best_epoch(tmp_path):
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
-@pytest.mark.parametrize("epochs", [0, 2, 5])
+@pytest.mark.parametrize("epochs", [0, 4, 8])
 def test_a_run_killed_between_epochs_ends_as_an_undisturbed_one(tmp_path, epochs):
     state, history, best = train(tmp_path / "whole")
     with pytest.raises(Killed):
         train(tmp_path / "killed", report=killed_after(epochs))
     again, history_again, best_again = train(tmp_path / "killed")
     assert history_again == history
+    assert history[-1]["lr"] < history[0]["lr"]
     assert best_again == best
     for name in state:
         torch.testing.assert_close(again[name], state[name], rtol=0, atol=0)
+
+
+def test_the_learning_rate_falls_where_the_validation_loss_does_not(tmp_path):
+    _, history, _ = train(tmp_path, epochs=30, lr=0.1, lr_patience=2, patience=30)
+    rates = [row["lr"] for row in history]
+    assert rates[0] == 0.1
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] <= 0.05
 
 
 def test_it_stops_early_and_stays_stopped(tmp_path):
