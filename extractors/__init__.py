@@ -21,7 +21,8 @@ def build_extractor(name: str, config: object, device: torch.device) -> Extracto
         assert isinstance(config, I3DConfig)
         return I3DRGB(config, device)
     if name == "flow":
-        from extractors.flow import FlowConfig, I3DFlow
+        from extractors.flow import I3DFlow
+        from extractors.flow_config import FlowConfig
 
         assert isinstance(config, FlowConfig)
         return I3DFlow(config, device)

@@ -3,53 +3,21 @@
 Shapes: N frames or clips, L frames per clip, H W pixels, D features; flow (..., 2) is x, y in px.
 """
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from extractors.base import Window
-from extractors.i3d import I3D, I3DConfig, fold_batch_norm
+from extractors.flow_config import FlowConfig, Quantisation
+from extractors.i3d import I3D, fold_batch_norm
 from extractors.i3d_checkpoint import load_i3d_state
 from extractors.preprocess import INTERPOLATION, center_crop, resize_short_side
-from extractors.raft import FlowNetwork, RAFTConfig
+from extractors.raft import FlowNetwork
 from extractors.weights import load_weights
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-Quantisation = Literal["float", "uint8-127.5", "uint8-128"]
-_QUANTISATIONS = ("float", "uint8-127.5", "uint8-128")
-
-
-@dataclass(frozen=True)
-class FlowConfig:
-    """Two networks and what passes between them. The defaults are the Kinetics recipe.
-
-    `i3d.resize` is the size at which flow is computed, `i3d.crop` what is kept of it.
-    """
-
-    raft: RAFTConfig = field(default_factory=RAFTConfig)
-    i3d: I3DConfig = field(default_factory=lambda: I3DConfig(weights="i3d-flow-kinetics"))
-    # flow of the middle square of the resized frame alone: cheaper, but nothing moves in from the sides
-    square: bool = False
-    max_px: float = 20.0  # faster motion is cut to this; becomes 1 at the I3D's input
-    quantisation: Quantisation = "uint8-128"  # see `encode`
-    pool: int = 1  # px; I3D sees means over squares of this side (what is left over at the end is dropped)
-
-    def __post_init__(self) -> None:
-        if self.quantisation not in _QUANTISATIONS:
-            raise ValueError(f"quantisation is one of {', '.join(_QUANTISATIONS)}, got {self.quantisation!r}")
-        if not self.max_px > 0:
-            raise ValueError(f"max_px must be positive, got {self.max_px}")
-        shown = self.i3d.crop or self.i3d.resize
-        if self.pool < 1 or shown < 32 * self.pool:
-            raise ValueError(f"pool must leave the I3D at least 32 of {shown} px, got {self.pool = }")
-
-    @property
-    def window(self) -> Window:
-        """Which frames' flow a feature sees."""
-        return self.i3d.window
 
 
 class FlowInput:

@@ -12,7 +12,7 @@ Shapes: N pairs, so N + 1 frames; H W pixels; h w = H / 8, W / 8; C channels; fl
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,34 +21,13 @@ from torchvision.models.optical_flow import RAFT, raft_large, raft_small
 from torchvision.models.optical_flow._utils import make_coords_grid, upsample_flow
 from torchvision.models.optical_flow.raft import ConvGRU, CorrBlock
 
+from extractors.flow_config import RAFTConfig
 from extractors.raft_checkpoint import load_raft_state
 from extractors.weights import load_weights
 
 MIN_PX = 128  # less leaves nothing at the top of the correlation pyramid
 _STRIDE = 8  # of the encoders
 _BUILDERS = {"raft_small": (raft_small, 3), "raft_large": (raft_large, 4)}  # correlation radius
-
-
-@dataclass(frozen=True)
-class RAFTConfig:
-    """A flow network. The default is torchvision's best, with as many updates as the authors' demo."""
-
-    variant: Literal["raft_large", "raft_small"] = "raft_large"
-    weights: str = "raft-large-C_T_SKHT_V2"  # a name of the weight table, or a file
-    updates: int = 12
-    arithmetic: Literal["torchvision", "reordered"] = "reordered"
-    # bfloat16: the convolutions alone; correlation and coordinates stay float32
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-    def __post_init__(self) -> None:
-        if self.variant not in _BUILDERS:
-            raise ValueError(f"variant is {' or '.join(_BUILDERS)}, got {self.variant!r}")
-        if self.updates < 1:
-            raise ValueError(f"RAFT needs at least one update, got {self.updates = }")
-        if self.arithmetic not in ("torchvision", "reordered"):
-            raise ValueError(f"arithmetic is torchvision or reordered, got {self.arithmetic!r}")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}")
 
 
 class Correlation(CorrBlock):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models import build_model
 from models.base import TemporalModel
-from pipeline.config import RunConfig, from_values
+from pipeline.config import RunConfig, complete
 from pipeline.files import write_atomic
 
 FORMAT = 1
@@ -43,7 +43,7 @@ class Checkpoint:
     @property
     def run_config(self) -> RunConfig:
         """The settings it was trained with."""
-        return from_values(self.config)
+        return complete(self.config, f"checkpoint {self.name!r}")
 
     def build(self) -> TemporalModel:
         """The model with its weights, in eval mode."""

@@ -52,6 +52,12 @@ ConfigFile = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override one setting: train.epochs=20. Repeatable.")
 ]
+Teachers = Annotated[
+    str | None, typer.Option("--teachers", help="Modalities that teach the RGB student, by commas: flow.")
+]
+Unlabelled = Annotated[
+    bool, typer.Option("--distill-unlabelled", help="Videos without labels join the distillation.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, or cuda[:i].")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what is cached and what is to do; do nothing.")]
 
@@ -65,6 +71,8 @@ def run(
     preset: Preset = None,
     config: ConfigFile = None,
     overrides: Set = None,
+    teachers: Teachers = None,
+    distill_unlabelled: Unlabelled = False,
     device: Device = "auto",
     dry_run: DryRun = False,
 ) -> None:
@@ -77,7 +85,7 @@ def run(
         "preset": preset,
         "config": config,
     }
-    settings |= {"overrides": overrides, "device": device}
+    settings |= {"overrides": _overrides(overrides, teachers, distill_unlabelled), "device": device}
     _execute(commands.dry_run if dry_run else commands.run, videos, out, settings)
 
 
@@ -88,12 +96,14 @@ def extract(
     preset: Preset = None,
     config: ConfigFile = None,
     overrides: Set = None,
+    teachers: Teachers = None,
     device: Device = "auto",
 ) -> None:
     """Features of every video, cached in OUT/features."""
     from pipeline import commands
 
-    settings: dict[str, Any] = {"preset": preset, "config": config, "overrides": overrides, "device": device}
+    settings: dict[str, Any] = {"preset": preset, "config": config, "device": device}
+    settings["overrides"] = _overrides(overrides, teachers)
     _execute(commands.extract, videos, out, settings)
 
 
@@ -105,6 +115,8 @@ def train(
     preset: Preset = None,
     config: ConfigFile = None,
     overrides: Set = None,
+    teachers: Teachers = None,
+    distill_unlabelled: Unlabelled = False,
     device: Device = "auto",
 ) -> None:
     """Train on cached features and labels. Settings left out: those of the run that made OUT."""
@@ -114,7 +126,7 @@ def train(
         "annotations": annotations,
         "preset": preset,
         "config": config,
-        "overrides": overrides,
+        "overrides": _overrides(overrides, teachers, distill_unlabelled),
     }
     _execute(commands.train, videos, out, {**settings, "device": device, "remember": True})
 
@@ -222,6 +234,16 @@ def presets(
             return
         for preset, build in PRESETS.items():
             typer.echo(f"{preset:12} {(build.__doc__ or '').splitlines()[0]}")
+
+
+def _overrides(given: list[str] | None, teachers: str | None, unlabelled: bool = False) -> list[str]:
+    """Options of their own are settings like all others."""
+    overrides = list(given or ())
+    if teachers is not None:
+        overrides.append(f"teachers=[{teachers}]")
+    if unlabelled:
+        overrides.append("distill_unlabelled=true")
+    return overrides
 
 
 def _execute(

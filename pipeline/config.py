@@ -5,7 +5,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +13,13 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from extractors.base import Window
+from extractors.flow_config import FlowConfig, RAFTConfig
 from extractors.i3d import I3DConfig
 from models.distillation import DistillationConfig
 from models.tcn import TCNConfig
 from pipeline.video import DecodePolicy
 
-Teacher = Literal["flow", "skeleton"]
+Teacher = Literal["flow"]
 
 
 class ConfigError(ValueError):
@@ -84,6 +85,7 @@ class RunConfig:
     preset: str
     fps: float | None  # sampled frames per second; none: every frame
     rgb: I3DConfig
+    flow: FlowConfig
     teachers: tuple[Teacher, ...] = ()  # modalities that teach the student; none: vanilla RGB alone
     distill_unlabelled: bool = False  # videos that the annotations do not name join the distillation
     model: str = "tcn"  # the temporal model
@@ -103,17 +105,33 @@ class RunConfig:
 
 def kinetics() -> RunConfig:
     """Public Kinetics-400 I3D on 16-frame stacks at 25 fps: short side 256, centre crop 224."""
-    rgb = I3DConfig(weights="i3d-rgb-kinetics", width=1.0, resize=256, crop=224, window=Window(16, 16))
-    return RunConfig(preset="kinetics", fps=25.0, rgb=rgb)
+    window = Window(16, 16)
+    rgb = I3DConfig(weights="i3d-rgb-kinetics", width=1.0, resize=256, crop=224, window=window)
+    # RAFT at the 256 scale, 20 updates, the 8-bit steps of video_features
+    flow = FlowConfig(
+        raft=RAFTConfig(updates=20), i3d=replace(rgb, weights="i3d-flow-kinetics"), quantisation="uint8-128"
+    )
+    return RunConfig(preset="kinetics", fps=25.0, rgb=rgb, flow=flow)
 
 
 def tiny() -> RunConfig:
     """Our own small weights, shipped in the package: for laptops, tests and the demo."""
-    rgb = I3DConfig(weights="augrgb-tiny-rgb", width=0.25, resize=112, crop=None, window=Window(16, 8))
+    window = Window(16, 8)
+    rgb = I3DConfig(weights="augrgb-tiny-rgb", width=0.25, resize=112, crop=None, window=window)
+    # flow of the middle square at 128 px, as means over 2x2 px
+    flow = FlowConfig(
+        raft=RAFTConfig(variant="raft_small", weights="augrgb-tiny-raft", updates=4),
+        i3d=I3DConfig(weights="augrgb-tiny-flow", width=0.25, resize=128, crop=128, window=window),
+        square=True,
+        max_px=10.0,
+        quantisation="float",
+        pool=2,
+    )
     return RunConfig(
         preset="tiny",
         fps=12.5,
         rgb=rgb,
+        flow=flow,
         tcn=TCNConfig(hidden=128, layers=4),
         train=TrainConfig(epochs=60, batch_videos=4),
         work=WorkConfig(frames=64, clips=16),
@@ -134,13 +152,7 @@ def load_config(
     """
     saved = _read_settings(config_file) if config_file else {}
     name = preset or saved.get("preset") or DEFAULT_PRESET
-    if name not in PRESETS:
-        raise ConfigError(
-            f"unknown preset {name!r}; there is: {', '.join(PRESETS)}{_nearest(str(name), PRESETS)}"
-        )
-    values = asdict(PRESETS[name]())
-    _merge(values, {**saved, "preset": name}, RunConfig, source=str(config_file))
-    return override(from_values(values), overrides)
+    return override(complete({**saved, "preset": name}, str(config_file)), overrides)
 
 
 def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
@@ -171,6 +183,16 @@ def from_values(values: dict[str, Any]) -> RunConfig:
             f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors()
         )
         raise ConfigError(f"settings: {problems}") from error
+
+
+def complete(values: Mapping[str, Any], source: str) -> RunConfig:
+    """Settings of which some may be missing (a file, an earlier version): the rest is their preset's."""
+    name = str(values.get("preset"))
+    if name not in PRESETS:
+        raise ConfigError(f"unknown preset {name!r}; there is: {', '.join(PRESETS)}{_nearest(name, PRESETS)}")
+    whole = asdict(PRESETS[name]())
+    _merge(whole, values, RunConfig, source)
+    return from_values(whole)
 
 
 def to_values(config: RunConfig) -> dict[str, Any]:

@@ -40,9 +40,9 @@ from pretrain_rgb import (
 from torch import Tensor, nn
 
 from extractors.base import Window
-from extractors.flow import FlowConfig, FlowInput
+from extractors.flow import FlowInput
+from extractors.flow_config import FlowConfig, RAFTConfig
 from extractors.i3d import I3D, I3DConfig
-from extractors.raft import RAFTConfig
 from pipeline.synthetic import PRETRAIN_ACTIONS
 from pipeline.synthetic.textures import Domain
 

@@ -11,9 +11,10 @@ from torchvision.models.optical_flow import raft_small
 
 from extractors import build_extractor
 from extractors.base import Window
-from extractors.flow import FlowConfig, FlowInput, I3DFlow, decode, encode
+from extractors.flow import FlowInput, I3DFlow, decode, encode
+from extractors.flow_config import FlowConfig, RAFTConfig
 from extractors.i3d import I3D, I3DConfig
-from extractors.raft import FlowNetwork, RAFTConfig
+from extractors.raft import FlowNetwork
 from pipeline.streams import run_streams
 
 CPU = torch.device("cpu")

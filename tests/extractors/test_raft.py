@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
+from extractors.flow_config import RAFTConfig
 from extractors.raft import (
     Correlation,
     FlowNetwork,
-    RAFTConfig,
     build_raft,
     consecutive_flow,
     enlarged_size,

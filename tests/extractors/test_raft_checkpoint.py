@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from extractors.raft import FlowNetwork, RAFTConfig, build_raft
+from extractors.flow_config import RAFTConfig
+from extractors.raft import FlowNetwork, build_raft
 from extractors.raft_checkpoint import load_raft_state
 from extractors.weights import load_weights
 
