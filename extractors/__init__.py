@@ -4,7 +4,18 @@ import torch
 
 from extractors.base import Extractor, Window
 
-__all__ = ["Extractor", "Window", "build_extractor"]
+__all__ = ["Extractor", "Window", "build_extractor", "weights_of"]
+
+
+def weights_of(config: object) -> list[str]:
+    """Names of the weights that an extractor of this config loads."""
+    from extractors.flow_config import FlowConfig
+    from extractors.i3d import I3DConfig
+
+    if isinstance(config, FlowConfig):
+        return [config.raft.weights, config.i3d.weights]
+    assert isinstance(config, I3DConfig)
+    return [config.weights]
 
 
 def build_extractor(name: str, config: object, device: torch.device) -> Extractor:

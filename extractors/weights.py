@@ -197,7 +197,10 @@ def _digest(path: Path, kind: str, size: int, _mtime_ns: int) -> str:
 
 def _download(entry: WeightFile, progress: Progress | None) -> Path:
     if entry.url is None:
-        raise WeightsError(f"{_SHIPPED / entry.file} is part of this package and missing: install it again")
+        raise WeightsError(
+            f"weights {entry.name}: {_SHIPPED / entry.file} is not in this package; train it (scripts/), "
+            "or name other weights, such as those of the preset kinetics"
+        )
     path = cache_folder() / entry.file
     fetch(entry.url, path, problem=lambda part: _mismatch(part, entry.digest), progress=progress)
     return path

@@ -49,6 +49,7 @@ class Progress:
     def __init__(self, log: Path | None = None, *, quiet: bool = False) -> None:
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=not sys.stdout.isatty(), markup=False)
         self._quiet, self._log = quiet, log
+        self._fetch_said = 0.0
 
     def say(self, text: str) -> None:
         """A line for the user; control characters from file names are shown, not obeyed."""
@@ -64,6 +65,15 @@ class Progress:
         )
         with self._log.open("a") as file:
             file.write(line + "\n")
+
+    def fetching(self, file: str, done_bytes: int, total_bytes: int | None) -> None:
+        """How far a download is: a line every few seconds."""
+        finished = done_bytes == total_bytes
+        if not finished and time.monotonic() - self._fetch_said < PLAIN_EVERY_SEC:
+            return
+        self._fetch_said = time.monotonic()
+        total = f" of {total_bytes / 1e6:.0f}" if total_bytes else ""
+        self.say(f"fetching {file}: {done_bytes / 1e6:.0f}{total} MB")
 
     @contextmanager
     def bar(self, name: str, total: int) -> Iterator[Bar]:

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
-from extractors import build_extractor
+from extractors import build_extractor, weights_of
 from extractors.base import Extractor
+from extractors.weights import fetch_weights
 from pipeline.cache import FeatureFile
 from pipeline.config import RunConfig
+from pipeline.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,12 @@ class Recipe:
     decode: dict[str, Any]  # policy, library versions and rate
 
     @classmethod
-    def build(cls, config: RunConfig, modalities: Sequence[str], device: torch.device) -> "Recipe":
-        """Find and load all weights, so that what is missing is named before any work; ValueError."""
+    def build(
+        cls, config: RunConfig, modalities: Sequence[str], progress: Progress, device: torch.device
+    ) -> "Recipe":
+        """Find, fetch and load all weights; one ValueError, before any work, names all that are missing."""
+        names = [weights for name in modalities for weights in weights_of(getattr(config, name))]
+        fetch_weights(names, progress.fetching)
         extractors = {name: build_extractor(name, getattr(config, name), device) for name in modalities}
         decode = {**config.decode.identity(), "fps": config.fps}
         # Whether a part of a video will do changes nothing for whole ones. `extract` looks at the others.

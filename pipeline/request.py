@@ -42,8 +42,8 @@ class Request:
         """The extractors that are needed, their weights loaded; they are what a given checkpoint expects."""
         job = self.job
         if self.checkpoint is None:
-            return Recipe.build(job.config, ("rgb", *job.config.teachers), job.device)
-        recipe = Recipe.build(job.config, tuple(self.checkpoint.features), job.device)
+            return Recipe.build(job.config, ("rgb", *job.config.teachers), job.progress, job.device)
+        recipe = Recipe.build(job.config, tuple(self.checkpoint.features), job.progress, job.device)
         check_features(self.checkpoint, recipe)
         return recipe
 

@@ -68,19 +68,19 @@ def normalized(rgb: Tensor) -> Tensor:
     return rgb.float().div_(255 / 2).sub_(1)
 
 
-def augment_pairs(pairs: Pairs, size: int, rng: random.Random) -> Pairs:
+def augment_pairs(pairs: Pairs, size: int, reach_px: tuple[float, ...], rng: random.Random) -> Pairs:
     """Other pairs with flow as exact as theirs, `size` x `size` px.
 
     Both frames are turned, zoomed and mirrored alike; in half of the pairs the second is then moved
-    against the first; one in twelve is a frame and itself. Colours change, a little also within a
-    pair, and each frame gets its own noise.
+    against the first, by about one of `reach_px`; one in twelve is a frame and itself. Colours change,
+    a little also within a pair, and each frame gets its own noise.
     """
     first, second, flow_B2HW = pairs
     still_B = torch.tensor([rng.random() < 1 / 12 for _ in first])
     second = torch.where(still_B[:, None, None, None], first, second)
     flow_B2HW = torch.where(still_B[:, None, None, None], 0.0, flow_B2HW)
     view_B33 = torch.stack([view(first.shape[-2:], size, rng) for _ in first])
-    drift_B33 = torch.stack([torch.eye(3) if still else drift(size, rng) for still in still_B])
+    drift_B33 = torch.stack([torch.eye(3) if still else drift(size, reach_px, rng) for still in still_B])
     moved_B33 = drift_B33 @ view_B33
     looks = recolor(warp(first, view_B33, size), warp(second, moved_B33, size), rng)
     return *looks, warp_flow(flow_B2HW, view_B33, moved_B33, size)
@@ -105,11 +105,11 @@ def view(source: tuple[int, int], size: int, rng: random.Random) -> Tensor:
     return back @ turn @ to_middle
 
 
-def drift(size: int, rng: random.Random) -> Tensor:
+def drift(size: int, reach_px: tuple[float, ...], rng: random.Random) -> Tensor:
     """Motion of the whole picture: none in half of the cases, else as of a camera."""
     if rng.random() < 0.5:
         return torch.eye(3)
-    reach = rng.choice((1, 3, 7))  # px
+    reach = rng.choice(reach_px)
     scales = (math.exp(rng.gauss(0, 0.03)) for _ in range(2))
     turn = affine(*scales, rng.gauss(0, 0.03), 0, 0)
     middle = (size - 1) / 2

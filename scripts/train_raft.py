@@ -31,6 +31,7 @@ from extractors.raft import build_raft
 
 logger = logging.getLogger("train_raft")
 SHAPE = (5, 12.5, 128)  # frames of a clip, their rate, px
+FAR, NEAR = (1.0, 3.0, 7.0), (0.5, 1.5)  # px by which frames are moved against each other, in two stages
 MAX_FLOW_PX = 60.0  # faster pixels are left out of the loss
 
 
@@ -40,10 +41,12 @@ class Settings:
 
     clips: int = 400  # of five frames: four pairs
     validation_clips: int = 60
-    steps: int = 1500
+    far_steps: int = 1500
+    near_steps: int = 1500
     batch: int = 4
     updates: int = 4
-    lr: float = 4e-4
+    far_lr: float = 4e-4
+    near_lr: float = 3e-4
     weight_decay: float = 1e-5
     gamma: float = 0.8  # weight of an update's error against the next one's
     size: int = 128  # px
@@ -51,26 +54,31 @@ class Settings:
 
 
 def train(work: Path, settings: Settings, clips: FlowPool) -> RAFT:
-    """All steps, going on from the last saved one found in `work`."""
+    """Both stages, going on from the last saved step found in `work`."""
     torch.manual_seed(settings.seed)
     model = build_raft("raft_small")
 
-    def loss(step: int) -> dict[str, Tensor]:
-        first, second, flow = batch_of(step, clips, settings)
-        with torch.autocast("cpu", torch.bfloat16):
-            flows = model(first, second, settings.updates)
-        return {"loss": sequence_loss(flows, flow, settings.gamma)}
+    def stage(name: str, reach_px: tuple[float, ...], first_step: int, steps: int, lr: float) -> None:
+        def loss(step: int) -> dict[str, Tensor]:
+            first, second, flow = batch_of(first_step + step, clips, reach_px, settings)
+            with torch.autocast("cpu", torch.bfloat16):
+                flows = model(first, second, settings.updates)
+            return {"loss": sequence_loss(flows, flow, settings.gamma)}
 
-    recipe = Recipe(settings.steps, settings.batch, settings.lr, settings.weight_decay, settings.seed)
-    run(model, loss, recipe, work / "last.pt", save_every=100)
+        recipe = Recipe(steps, settings.batch, lr, settings.weight_decay, settings.seed)
+        run(model, loss, recipe, work / f"{name}.pt", save_every=100)
+
+    stage("far", FAR, 0, settings.far_steps, settings.far_lr)
+    stage("near", NEAR, settings.far_steps, settings.near_steps, settings.near_lr)
     return model
 
 
-def batch_of(step: int, clips: FlowPool, settings: Settings) -> Pairs:
+def batch_of(step: int, clips: FlowPool, reach_px: tuple[float, ...], settings: Settings) -> Pairs:
     """Augmented pairs; the same for the same step."""
-    rng = random.Random(settings.seed * settings.steps + step)  # noqa: S311
+    steps = settings.far_steps + settings.near_steps
+    rng = random.Random(settings.seed * steps + step)  # noqa: S311
     picked_B = [rng.randrange(clips.count * (clips.frames - 1)) for _ in range(settings.batch)]
-    return augment_pairs(clips.pairs(picked_B), settings.size, rng)
+    return augment_pairs(clips.pairs(picked_B), settings.size, reach_px, rng)
 
 
 def sequence_loss(flows: list[Tensor], wanted_B2HW: Tensor, gamma: float) -> Tensor:
@@ -111,9 +119,11 @@ In: two frames, RGB / 255 * 2 - 1, at least 128 px. Out: flow in px, x before y.
 exact flow, {SHAPE[1]:g} frames a second, {SHAPE[2] * 5 // 4}x{SHAPE[2]} px: no real person, no other data,
 no other weights; the appearance of its training split and the pre-training actions only.
 
-**Made by** `{command()}`: {settings.steps:,} steps of AdamW (one cycle, {settings.lr:g}), batches
-of {settings.batch} pairs of {settings.size}x{settings.size} px, {settings.updates} updates; pairs turned,
-zoomed, mirrored, moved against each other and recoloured each time; seed {settings.seed}.
+**Made by** `{command()}`: AdamW on batches of {settings.batch} pairs of
+{settings.size}x{settings.size} px, {settings.updates} updates, in two stages of one cycle each:
+{settings.far_steps:,} steps ({settings.far_lr:g}) on pairs moved against each other by up to some {FAR[-1]:g} px,
+then {settings.near_steps:,} ({settings.near_lr:g}) on pairs nearly as they are. All are turned, zoomed,
+mirrored and recoloured each time; seed {settings.seed}.
 
 **Measures**: mean end-point error in px over pairs never trained on ({settings.updates} updates). *Moving
 parts*: pixels that move by more than 1 px against the picture. *Zero*: the error of the answer that
@@ -155,7 +165,8 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder for pairs and checkpoints; run again to go on.")],
     out: Annotated[Path, typer.Option(help="Folder for the weights and their card.")] = SHIPPED,
     clips: int = Settings.clips,
-    steps: int = Settings.steps,
+    far_steps: int = Settings.far_steps,
+    near_steps: int = Settings.near_steps,
     seed: int = Settings.seed,
     workers: int = 2,
 ) -> None:
@@ -163,7 +174,8 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(workers)
     keep_freed_memory()
-    train_raft(work, out, Settings(clips=clips, steps=steps, seed=seed), workers)
+    settings = Settings(clips=clips, far_steps=far_steps, near_steps=near_steps, seed=seed)
+    train_raft(work, out, settings, workers)
 
 
 if __name__ == "__main__":
