@@ -265,7 +265,7 @@ def checkpoint(path: Path, state: dict[str, torch.Tensor]) -> Path:
     return path
 
 
-def test_checkpoints_of_mmengine_are_read_without_running_anything(tmp_path: Path) -> None:
+def test_checkpoints_of_mmengine_are_read_without_running_anything(ours: None, tmp_path: Path) -> None:
     state = build_pose_network(TINY_POSE).module.state_dict()
     path = checkpoint(tmp_path / "epoch_210.pth", state)
     loaded = load_weights(str(path))
