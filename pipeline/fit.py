@@ -3,6 +3,8 @@
 Shapes: B videos, T steps (padded), D feature size, K classes.
 """
 
+import csv
+import io
 import logging
 import shutil
 import warnings
@@ -26,6 +28,7 @@ from models.base import TemporalModel
 from models.losses import classification_loss
 from pipeline.config import TrainConfig
 from pipeline.dataset import Batch, EpochShuffle, Example, collate
+from pipeline.files import write_atomic
 from pipeline.metrics import frame_map
 from pipeline.progress import Progress
 
@@ -42,7 +45,7 @@ class Detector(L.LightningModule):
     features come with the batch: teachers are frozen, and no part of this module.
     """
 
-    def __init__(self, model: TemporalModel, lesson: "Lesson", report: Callable[[Row], None]) -> None:
+    def __init__(self, model: TemporalModel, lesson: "Lesson", report: Callable[[list[Row]], None]) -> None:
         super().__init__()
         self.model, self.config, self.seed, self.report = model, lesson.config, lesson.seed, report
         self.distillations = lesson.distillations
@@ -98,7 +101,7 @@ class Detector(L.LightningModule):
         # ours to step: the loop would do it after the epoch's checkpoint, and a resumed run would miss it
         if self._validation:
             self._plateau.step(self._validation["val_loss"])
-        self.report(row)
+        self.report(self.history)
 
     def _note(self, name: str, value: Tensor, mask_BT: Tensor) -> None:
         self._losses[name].append((float(value.detach()), float(mask_BT.sum())))
@@ -158,8 +161,8 @@ def fit(
     """Train, or go on from the last whole epoch found in `folder`; (weights, history, row of these weights).
 
     Weights are those of the best epoch (see `Lesson.monitor`; the first of equals; the last epoch
-    where there is no validation share). `folder` keeps TensorBoard logs; what is needed to resume is
-    removed at the end.
+    where there is no validation share). `folder` keeps curves.csv and TensorBoard logs; what is needed
+    to resume is removed at the end.
     """
     _quiet_lightning()
     resume, config = folder / "resume", lesson.config
@@ -173,16 +176,24 @@ def fit(
         order.set_epoch(done)
         progress.say(f"  {lesson.name}: goes on after epoch {done} of {config.epochs}")
     with progress.bar(f"train {lesson.name}", config.epochs) as bar:
-        module = Detector(model, lesson, lambda row: bar.advance(_note(row)))
-        trainer.fit(
-            module,
-            _loader(lesson.training, config.batch_videos, order),
-            _loader(lesson.validation, config.batch_videos) if lesson.validation else None,
-            ckpt_path=found if found.is_file() else None,
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+
+        def report(rows: list[Row]) -> None:
+            _write_curves(folder / "curves.csv", rows)
+            bar.advance(_note(rows[-1]))
+
+        module = Detector(model, lesson, report)
+        try:
+            trainer.fit(
+                module,
+                _loader(lesson.training, config.batch_videos, order),
+                _loader(lesson.validation, config.batch_videos) if lesson.validation else None,
+                ckpt_path=found if found.is_file() else None,
+                weights_only=True,
+            )
+        except SystemExit as end:
+            if end.code == 1 and trainer.interrupted:  # how the loop ends after Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
     rows = module.history
     chosen = rows[-1]
     if best is not None:
@@ -228,6 +239,17 @@ def _trainer(folder: Path, lesson: Lesson, best: ModelCheckpoint | None, device:
 
 def _loader(examples: Sequence[Example], batch: int, sampler: EpochShuffle | None = None) -> DataLoader[Any]:
     return DataLoader(examples, batch_size=batch, sampler=sampler, collate_fn=collate)  # type: ignore[arg-type]
+
+
+def _write_curves(path: Path, rows: list[Row]) -> None:
+    """A row per epoch; a column that some epochs have not is empty there."""
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, lambda file: file.write(text.getvalue().encode()))
 
 
 def _note(row: Row) -> str:

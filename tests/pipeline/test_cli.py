@@ -300,6 +300,27 @@ def test_interrupted_and_terminated_runs_say_how_to_go_on(practice, tmp_path):
         assert "Traceback" not in stderr
 
 
+def test_interrupted_training_says_so_and_goes_on_from_its_last_epoch(practice, out):
+    shutil.rmtree(out / "checkpoints")
+    shutil.rmtree(out / "training")
+    labels = practice / "labels.csv"
+    endless = ["--set", "train.epochs=3000", "--set", "train.patience=3000"]
+    command = script("run", practice, "--annotations", labels, "--out", out, *QUICK, *endless)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            before = max((p.stat().st_mtime_ns for p in out.glob("training/*/resume/last.ckpt")), default=0)
+            while process.poll() is None:
+                saved = [p.stat().st_mtime_ns for p in out.glob("training/*/resume/last.ckpt")]
+                if saved and max(saved) > before:
+                    break
+                time.sleep(0.05)
+            process.send_signal(number)
+            stdout, stderr = process.communicate(timeout=30)
+        assert process.returncode == code
+        assert "run the same command again" in stderr
+        assert ("goes on after epoch" in stdout) == (number == signal.SIGTERM)
+
+
 def test_help_is_quick_and_names_every_command():
     code = "import sys, pipeline.cli; print([m for m in ('torch', 'numpy', 'pydantic') if m in sys.modules])"
     heavy = subprocess.run(

@@ -1,5 +1,6 @@
 """Training learns, and a resumed run ends as an undisturbed one."""
 
+import csv
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -75,6 +76,9 @@ def test_it_learns_and_keeps_the_best_epoch(tmp_path):
     assert set(history[0]) == {"epoch", "lr", "train_loss", "val_loss", "val_map"}
     assert not (tmp_path / "resume").exists()
     assert list((tmp_path / "tensorboard").glob("events*"))
+    with (tmp_path / "curves.csv").open() as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert rows == history
 
 
 @pytest.mark.parametrize("epochs", [0, 4, 8])
