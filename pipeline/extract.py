@@ -16,6 +16,8 @@ from pipeline.timeline import Clock, centers_sec
 from pipeline.tracks import FeatureTrack
 from pipeline.video import DecodeResult, VideoError, VideoStream, decode
 
+MAX_ASPECT = 32  # of a picture, long side to short
+
 
 @dataclass(frozen=True)
 class Features:
@@ -101,6 +103,7 @@ def _extract_video(job: Job, source: Source, modalities: Sequence[str], features
     extractors = [features.recipe.extractors[name] for name in modalities]
 
     def consume(stream: VideoStream) -> list[np.ndarray]:
+        _check_shape(stream)
         return run_streams(stream, extractors, chunk_frames=work.frames, batch_clips=work.clips)
 
     rows, decoded = decode(
@@ -135,6 +138,14 @@ def _extract_video(job: Job, source: Source, modalities: Sequence[str], features
     )
     for note in _notes(decoded):
         job.progress.say(f"  {source.name}: {note}")
+
+
+def _check_shape(stream: VideoStream) -> None:
+    """Frames are brought to a short side: a sliver of a picture would become a wall of pixels."""
+    width, height = stream.meta.width, stream.meta.height
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        found = f"{width}x{height} px, more than {MAX_ASPECT} times as long as wide"
+        raise VideoError(stream.meta.path, "bad_dimensions", found)
 
 
 def _notes(decoded: DecodeResult) -> list[str]:

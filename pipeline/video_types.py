@@ -19,6 +19,7 @@ _REMEDIES = {
     "unreadable": "expected a video file, such as MP4, MKV, WebM or AVI: check what it is (ffprobe)",
     "empty": "expected a video: copy or download it again",
     "no_video_stream": "expected a stream of moving pictures: leave this file out",
+    "bad_dimensions": "expected a picture: crop it, or leave this file out",
     "no_decoder": "expected it beside PyAV: install it, or let the decoder be chosen (decoder: auto)",
     "hang": "expected frames: make it anew (ffmpeg -i IN -c:v libx264 OUT.mp4), or allow more time",
     "truncated": "expected the whole file: get it again",

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.synthetic import render_practice
+from pipeline.synthetic.mp4 import write_mp4
 from pipeline.video import probe
 
 QUICK = ["--preset", "tiny", "--set", "train.epochs=3", "--set", "tcn.hidden=8", "--device", "cpu"]
@@ -200,11 +201,13 @@ def test_scoring_with_a_checkpoint_needs_no_labels_and_bad_videos_stop_nothing(p
     (folder / "text.mkv").write_text("no video at all\n" * 100)
     whole = (folder / "good.mp4").read_bytes()
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    with (folder / "sliver.mp4").open("wb") as file:
+        write_mp4(file, [np.zeros((32, 1280, 3), np.uint8)] * 3, 25.0, (1280, 32))
     checkpoint = finished[0] / "checkpoints" / "vanilla.ckpt"
     done = augrgb("run", folder, "--checkpoint", checkpoint, "--out", out, "--device", "cpu", check=1)
     assert {p.name for p in (out / "scores").iterdir()} == {"good.mp4.npz", "good.mp4.csv"}
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
-    assert {row["video"] for row in failures} == {"empty.mp4", "text.mkv", "cut.mp4"}
+    assert {row["video"] for row in failures} == {"empty.mp4", "text.mkv", "cut.mp4", "sliver.mp4"}
     assert all(row["stage"] == "extract" and row["reason"] and row["message"] for row in failures)
     assert all(row["video"] in done.stdout for row in failures)
     scores = np.load(out / "scores" / "good.mp4.npz", allow_pickle=False)["scores"]
@@ -214,6 +217,7 @@ def test_scoring_with_a_checkpoint_needs_no_labels_and_bad_videos_stop_nothing(p
     (folder / "cut.mp4").write_bytes(whole)
     (folder / "empty.mp4").unlink()
     (folder / "text.mkv").unlink()
+    (folder / "sliver.mp4").unlink()
     done = augrgb("run", folder, "--checkpoint", checkpoint, "--out", out, "--device", "cpu", check=0)
     assert stages(done.stdout)["extract"] == (1, 1, 0)
     assert (out / "failures.jsonl").read_text() == ""
