@@ -118,11 +118,10 @@ def tiny() -> RunConfig:
     """Our own small weights, shipped in the package: for laptops, tests and the demo."""
     window = Window(16, 8)
     rgb = I3DConfig(weights="augrgb-tiny-rgb", width=0.25, resize=112, crop=None, window=window)
-    # flow of the middle square at 128 px, as means over 2x2 px
+    # flow of whole frames at 128 px, as means over 2x2 px
     flow = FlowConfig(
         raft=RAFTConfig(variant="raft_small", weights="augrgb-tiny-raft", updates=4),
-        i3d=I3DConfig(weights="augrgb-tiny-flow", width=0.25, resize=128, crop=128, window=window),
-        square=True,
+        i3d=I3DConfig(weights="augrgb-tiny-flow", width=0.25, resize=128, crop=None, window=window),
         max_px=10.0,
         quantisation="float",
         pool=2,

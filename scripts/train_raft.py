@@ -122,8 +122,8 @@ no other weights; the appearance of its training split and the pre-training acti
 **Made by** `{command()}`: AdamW on batches of {settings.batch} pairs of
 {settings.size}x{settings.size} px, {settings.updates} updates, in two stages of one cycle each:
 {settings.far_steps:,} steps ({settings.far_lr:g}) on pairs moved against each other by up to some
-{FAR[-1]:g} px, then {settings.near_steps:,} ({settings.near_lr:g}) on pairs nearly as they are. All are
-turned, zoomed, mirrored and recoloured each time; seed {settings.seed}.
+{FAR[-1]:g} px, then {settings.near_steps:,} ({settings.near_lr:g}) on pairs nearly as they are.
+All are turned, zoomed, mirrored and recoloured each time; seed {settings.seed}.
 
 **Measures**: mean end-point error in px over pairs never trained on ({settings.updates} updates). *Moving
 parts*: pixels that move by more than 1 px against the picture. *Zero*: the error of the answer that
