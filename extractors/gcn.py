@@ -13,6 +13,7 @@ Shapes: N clips, M persons, T frames, V = 17 joints, C channels (x, y, score at 
 the graph, D features.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -81,7 +82,7 @@ def spatial_graph() -> Tensor:
     return torch.from_numpy(np.stack([np.eye(JOINTS), *directed])).float()
 
 
-class GraphConvNet(nn.Module):
+class GraphConvNet(nn.Module, ABC):
     """Clips (N, M, T, V, 3) to features (N, D): what both networks share.
 
     `dim` is D. Subclasses give `gcn`, a list of blocks (N, C, T, V) -> (N, C', T', V), and `normalise`.
@@ -93,9 +94,9 @@ class GraphConvNet(nn.Module):
         super().__init__()
         self.dim = size.dim
 
+    @abstractmethod
     def normalise(self, x_NMTVC: Tensor) -> Tensor:
         """Batch norm of every joint's coordinates: (N * M, C, T, V)."""
-        raise NotImplementedError
 
     def features_map(self, x_NMTVC: Tensor) -> Tensor:
         """Output of the last block: (N, M, D, T', V), T' = T / 2 per stage after the first, rounded up."""
