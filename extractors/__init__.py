@@ -1,25 +1,17 @@
-"""Frames in, vectors out: one file per network, and what they all promise in `base`."""
+"""Frames in, vectors out: one file per network, and what they all promise in `base`.
+
+`rgb` and `flow` make features of frames. `skeleton` makes them of joints, which `pose` finds in frames.
+"""
 
 import torch
 
 from extractors.base import Extractor, Window
 
-__all__ = ["Extractor", "Window", "build_extractor", "weights_of"]
-
-
-def weights_of(config: object) -> list[str]:
-    """Names of the weights that an extractor of this config loads."""
-    from extractors.flow_config import FlowConfig
-    from extractors.i3d import I3DConfig
-
-    if isinstance(config, FlowConfig):
-        return [config.raft.weights, config.i3d.weights]
-    assert isinstance(config, I3DConfig)
-    return [config.weights]
+__all__ = ["Extractor", "Window", "build_extractor"]
 
 
 def build_extractor(name: str, config: object, device: torch.device) -> Extractor:
-    """The extractor `name`, its weights found and loaded, on `device`.
+    """The extractor of frames `name`, its weights found and loaded, on `device`.
 
     Imports are local: an extractor that is not asked for needs none of its libraries. ValueError
     for an unknown name and for weights that do not fit; its subclass WeightsError where they are

@@ -61,3 +61,8 @@ class FlowConfig:
     def window(self) -> Window:
         """Which frames' flow a feature sees."""
         return self.i3d.window
+
+    @property
+    def needed_weights(self) -> tuple[str, ...]:
+        """Names of all weights that are loaded."""
+        return (self.raft.weights, self.i3d.weights)

@@ -14,13 +14,12 @@ the graph, D features.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from extractors.skeleton_config import GraphNetwork, GraphSize
 
 JOINTS = 17
 # Joint 0 is the nose. (child, parent) edges of the graph, a tree rooted there; order of COCO's joints.
@@ -28,36 +27,6 @@ EDGES = (
     *((1, 0), (2, 0), (3, 1), (4, 2), (5, 0), (6, 0), (7, 5), (8, 6), (9, 7), (10, 8)),
     *((11, 5), (12, 6), (13, 11), (14, 12), (15, 13), (16, 14)),
 )
-GraphNetwork = Literal["aagcn", "stgcn++"]
-
-
-@dataclass(frozen=True)
-class GraphSize:
-    """Channels of the first stage, and blocks of every stage; each next one doubles channels and halves time.
-
-    The default is the published size: 10 blocks of 64, 128, 256 channels.
-    """
-
-    base: int = 64
-    blocks: tuple[int, ...] = (4, 3, 3)
-
-    def __post_init__(self) -> None:
-        if self.base < 8 or not self.blocks or min(self.blocks) < 1:
-            raise ValueError(f"need base >= 8 channels and a block in every stage, got {self}")
-
-    @property
-    def dim(self) -> int:
-        """Channels of the last stage: D."""
-        return self.base * 2 ** (len(self.blocks) - 1)
-
-    def layers(self) -> Iterator[tuple[int, int, int]]:
-        """(channels in, channels out, stride) of every block; 3 go into the first."""
-        channels_in = 3
-        for stage, blocks in enumerate(self.blocks):
-            channels = self.base * 2**stage
-            for i in range(blocks):
-                yield channels_in, channels, 2 if stage > 0 and i == 0 else 1
-                channels_in = channels
 
 
 def build_graph_network(network: GraphNetwork, size: GraphSize, persons: int = 2) -> "GraphConvNet":

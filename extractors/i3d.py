@@ -63,6 +63,11 @@ class I3DConfig:
         if self.width <= 0:
             raise ValueError(f"width scales channel counts and must be positive, got {self.width}")
 
+    @property
+    def needed_weights(self) -> tuple[str, ...]:
+        """Names of all weights that are loaded."""
+        return (self.weights,)
+
 
 class I3D(nn.Module):
     """Video (N, C, T, H, W) in [-1, 1] to features (N, D, T' - 1) and logits (N, K, T' - 1).

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from extractors.crops import CropGeometry, crop
 from extractors.detector import PersonDetector
+from extractors.pose_config import TINY_POSE, PoseConfig
 from extractors.weights import fit_state, load_weights
 
-TINY_POSE = "augrgb-tiny-pose"
 JOINTS = 17
 _CONFIGS = "body_2d_keypoint/*/coco*"  # below mmpose's own configs: the layout of the joints is COCO's
 _CROPS = 64  # at once
@@ -31,30 +31,6 @@ _CROPS = 64  # at once
 
 class PoseUnavailable(ValueError):
     """mmpose is missing or broken; the message says how to install a set that works."""
-
-
-@dataclass(frozen=True)
-class PoseConfig:
-    """Which persons are looked for, and by which network their joints are found.
-
-    `pose` is "augrgb-tiny-pose" or the name of one of mmpose's configs of top-down networks for COCO,
-    without suffix: "rtmpose-m_8xb256-420e_aic-coco-256x192". Weights are names of `extractors.weights`
-    or paths. Between the frames that are searched for persons (every `detect_every`-th) they are looked for
-    where they were last.
-    """
-
-    detector: str = "fasterrcnn_mobilenet_v3_large_fpn"
-    detector_weights: str = "fasterrcnn_mobilenet_v3_large_fpn"
-    detector_threshold: float = 0.5
-    max_persons: int = 8  # of a frame, the surest
-    detect_every: int = 1  # frames
-    pose: str = "rtmpose-m_8xb256-420e_aic-coco-256x192"
-    pose_weights: str = "rtmpose-m-aic-coco"
-    max_gap: int = 25  # frames for which a lost person is remembered
-
-    def __post_init__(self) -> None:
-        if min(self.detect_every, self.max_persons, self.max_gap) < 1:
-            raise ValueError(f"need detect_every, max_persons and max_gap of at least 1, got {self}")
 
 
 @dataclass(frozen=True)
@@ -173,7 +149,7 @@ def require_mmpose() -> None:
         raise PoseUnavailable(
             f"skeletons need mmpose, and it cannot be imported ({type(error).__name__}: {error}). Install "
             "the set that is known to work, from a checkout of augrgb: uv pip install --no-deps "
-            "--require-hashes -r requirements/augrgb.lock; or leave skeletons out"
+            "--require-hashes -r requirements/augrgb.lock; or leave skeletons out (--teachers flow)"
         ) from error
 
 

@@ -13,20 +13,18 @@ D features.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from extractors.base import Window
-from extractors.gcn import GraphConvNet, GraphNetwork, GraphSize, build_graph_network
+from extractors.gcn import GraphConvNet, build_graph_network
+from extractors.skeleton_config import SkeletonConfig
 from extractors.skeleton_input import (
     Joints,
-    Origin,
     Person,
-    Stream,
     choose,
     cut,
     normalise,
@@ -34,42 +32,6 @@ from extractors.skeleton_input import (
     to_stream,
 )
 from extractors.weights import fit_state, load_weights
-
-
-@dataclass(frozen=True)
-class SkeletonConfig:
-    """A graph network and what it sees. The defaults are pyskl's AAGCN, trained on NTU60 with 2-D joints.
-
-    The window is longer than that of RGB and flow, its offset such that the centres coincide: 16 frames
-    every 16 there, 48 from 16 frames earlier here.
-    """
-
-    network: GraphNetwork = "aagcn"
-    weights: str = "aagcn-ntu60-joint"  # a name of the weight table, or a file
-    base: int = 64  # channels of the first stage; must be that of the weights, like `blocks`
-    blocks: tuple[int, ...] = (4, 3, 3)  # of each stage
-    window: Window = field(default_factory=lambda: Window(48, 16, -16))
-    persons: int = 2
-    stream: Stream = "joint"  # what the weights were trained on
-    origin: Origin = "picture"  # of the coordinates, likewise
-    min_score: float = 0.01  # a joint with no more is missing
-    max_gap: int = 8  # frames; longer gaps are not filled
-
-    def __post_init__(self) -> None:
-        if self.persons < 1 or self.max_gap < 0 or not 0 <= self.min_score < 1:
-            raise ValueError(f"need persons >= 1, max_gap >= 0 and 0 <= min_score < 1, got {self}")
-        if self.stream not in ("joint", "bone", "motion") or self.origin not in ("picture", "person"):
-            raise ValueError(f"stream is joint, bone or motion, origin is picture or person, got {self}")
-        self.size  # noqa: B018  checks it
-
-    @property
-    def size(self) -> GraphSize:
-        """Width and depth of the network."""
-        return GraphSize(self.base, self.blocks)
-
-    def build(self) -> GraphConvNet:
-        """The network, with random weights."""
-        return build_graph_network(self.network, self.size, self.persons)
 
 
 class SkeletonFeatures:
@@ -81,7 +43,7 @@ class SkeletonFeatures:
         """Finds, verifies and loads the weights; WeightsError or ValueError where they do not fit."""
         self.config, self.device, self.window = config, device, config.window
         loaded = load_weights(config.weights)
-        network = config.build()
+        network = build_graph(config)
         load_graph_state(network, loaded.state, str(loaded.path))
         self.weights_sha256 = loaded.sha256
         self.dim = network.dim
@@ -108,6 +70,11 @@ class SkeletonFeatures:
     def identity(self) -> dict[str, Any]:
         """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
         return {"name": self.name, "version": 1, **asdict(self.config), "weights": self.weights_sha256}
+
+
+def build_graph(config: SkeletonConfig) -> GraphConvNet:
+    """The network of a config, with random weights."""
+    return build_graph_network(config.network, config.size, config.persons)
 
 
 class Windows:

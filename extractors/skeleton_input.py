@@ -6,14 +6,11 @@ of a window; the last axis of joints is x, y, score.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from extractors.gcn import JOINTS
-
-Origin = Literal["picture", "person"]
-Stream = Literal["joint", "bone", "motion"]
+from extractors.skeleton_config import Origin, Stream
 
 # Where each joint's bone starts: pyskl's pairs, in which the hips hang on the nose, and the nose on itself.
 _BONE_FROM = np.array([0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 0, 0, 11, 12, 13, 14])

@@ -38,12 +38,21 @@ class Settings(TypedDict, total=False):
     quiet: bool
 
 
-def extract(videos: Videos, out: str | Path, **settings: Unpack[Settings]) -> "dict[str, FeatureTrack]":
-    """RGB features by video: (T, D) float32, each row with the centre of its window in seconds."""
+def extract(
+    videos: Videos, out: str | Path, *, features: Sequence[str] = ("rgb",), **settings: Unpack[Settings]
+) -> "dict[str, dict[str, FeatureTrack]]":
+    """Features by modality and video: (T, D) float32, each row with the centre of its window in seconds.
+
+    `features` are "rgb", "flow" and "skeleton".
+    """
     from pipeline import commands
     from pipeline.request import request
 
-    return commands.extract(request(videos, out, **settings))
+    found = commands.extract(request(videos, out, features=features, **settings))
+    return {
+        name: {video: of[name].load()[0] for video, of in found.files.items() if of[name].record()}
+        for name in found.recipe.modalities
+    }
 
 
 def train(

@@ -1,14 +1,19 @@
-"""Feature files: a key from everything that changes the numbers, atomic write, verified read.
+"""Cached products: a key from everything that changes the numbers, atomic write, verified read.
 
 features/<extractor>-<identity, 8 hex>/<relative path with suffix>.npy    (T, D) float32
-features/<extractor>-<identity, 8 hex>/<relative path with suffix>.json   its record, written last
+joints/<detector>-<pose network>-<identity, 8 hex>/<relative path with suffix>.npz
+    person_id (S, M), joints (S, M, 17, 3), boxes (S, M, 5), size (2,): see extractors.skeleton_input.Joints
+
+Beside each lies its record, a .json of the same name, written last.
 """
 
 import hashlib
 import io
+import zipfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,71 +21,32 @@ from pipeline.files import digest, read_json, write_atomic, write_json
 from pipeline.timeline import Clock
 from pipeline.tracks import FeatureTrack
 
+if TYPE_CHECKING:  # RGB alone needs nothing of skeletons
+    from pipeline.tracks import JointTrack
+
+Record = dict[str, Any]
+
 
 class CacheError(ValueError):
     """A cached product that is not what its record says; the message names the file and what differs."""
 
 
 @dataclass(frozen=True)
-class FeatureFile:
-    """Where one extractor's features of one video are kept, and the key they must have."""
+class CachedFile(ABC):
+    """Where one product of one video is kept, and the key it must have."""
 
-    path: Path  # the .npy
+    path: Path
     key: str
-
-    @classmethod
-    def locate(
-        cls, out: Path, video: str, video_sha256: str, extractor: dict[str, Any], decode: dict[str, Any]
-    ) -> "FeatureFile":
-        """`video`: its name below OUT; `extractor`, `decode`: what changes the numbers, as JSON."""
-        folder = f"{extractor['name']}-{digest([extractor, decode])[:8]}"
-        key = digest({"video": video_sha256, "extractor": extractor, "decode": decode})
-        return cls(out / "features" / folder / f"{video}.npy", key)
 
     @property
     def record_path(self) -> Path:
-        """The .json beside the array."""
-        return self.path.with_name(self.path.name.removesuffix(".npy") + ".json")
+        """The .json beside the product."""
+        return self.path.with_suffix(".json")
 
-    def save(self, track: FeatureTrack, about: dict[str, Any]) -> None:
-        """Write the array, then its record: whoever finds the record finds the whole product."""
-        buffer = io.BytesIO()
-        np.save(buffer, track.data_TD, allow_pickle=False)
-        data = buffer.getvalue()
-        record = {
-            "key": self.key,
-            "data_sha256": hashlib.sha256(data).hexdigest(),
-            "shape": list(track.data_TD.shape),
-            "centers_sec": track.center_sec_T.tolist(),
-            "clock": track.clock.to_json(),
-            **about,
-        }
-        self.record_path.unlink(missing_ok=True)  # of an older product under the same name
-        write_atomic(self.path, lambda file: file.write(data))
-        write_json(self.record_path, record)
-
-    def record(self) -> dict[str, Any] | None:
+    def record(self) -> Record | None:
         """The record of a product with this key; None where there is none or it has another key."""
         record = read_json(self.record_path)
         return record if record.get("key") == self.key and self.path.is_file() else None
-
-    def load(self) -> tuple[FeatureTrack, dict[str, Any]]:
-        """The track and its record, every byte verified; CacheError where they do not fit."""
-        record = self.record()
-        if record is None:
-            raise CacheError(f"{self.path}: not there, or made under another key; run extract again")
-        try:
-            data = self.path.read_bytes()
-            found = hashlib.sha256(data).hexdigest()
-            if found != record["data_sha256"]:
-                raise ValueError(f"content is {found[:12]}, its record says {record['data_sha256'][:12]}")
-            array = np.load(io.BytesIO(data), allow_pickle=False)
-            if list(array.shape) != record["shape"]:
-                raise ValueError(f"shape is {array.shape}, its record says {record['shape']}")
-            centers = np.asarray(record["centers_sec"], dtype=np.float64)
-            return FeatureTrack(array, centers, Clock.from_json(record["clock"])), record
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CacheError(f"{self.path}: {error}; delete it or run extract again") from error
 
     def intact(self) -> str | None:
         """None if the product can be used; else, in a few words, why not ("absent" if there is none)."""
@@ -91,3 +57,102 @@ class FeatureFile:
         except CacheError as error:
             return str(error)
         return None
+
+    def load(self) -> tuple[Any, Record]:
+        """The product and its record, every byte verified; CacheError where they do not fit."""
+        record = self.record()
+        if record is None:
+            raise CacheError(f"{self.path}: not there, or made under another key; run extract again")
+        try:
+            data = self.path.read_bytes()
+            found = hashlib.sha256(data).hexdigest()
+            if found != record["data_sha256"]:
+                raise ValueError(f"content is {found[:12]}, its record says {record['data_sha256'][:12]}")
+            return self._parse(data, record), record
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise CacheError(f"{self.path}: {error}; delete it or run extract again") from error
+
+    @abstractmethod
+    def _parse(self, data: bytes, record: Record) -> Any:
+        """The product from its bytes and its record; any error of reading where they do not fit."""
+
+    def _write(self, data: bytes, record: Record) -> None:
+        """The product, then its record: whoever finds the record finds the whole product."""
+        self.record_path.unlink(missing_ok=True)  # of an older product under the same name
+        write_atomic(self.path, lambda file: file.write(data))
+        write_json(
+            self.record_path, {"key": self.key, "data_sha256": hashlib.sha256(data).hexdigest(), **record}
+        )
+
+
+class FeatureFile(CachedFile):
+    """One extractor's features of one video."""
+
+    @classmethod
+    def locate(
+        cls, out: Path, video: str, video_sha256: str, extractor: dict[str, Any], decode: dict[str, Any]
+    ) -> "FeatureFile":
+        """`video`: its name below OUT; `extractor`, `decode`: what changes the numbers, as JSON."""
+        folder = f"{extractor['name']}-{digest([extractor, decode])[:8]}"
+        key = digest({"video": video_sha256, "extractor": extractor, "decode": decode})
+        return cls(out / "features" / folder / f"{video}.npy", key)
+
+    def save(self, track: FeatureTrack, about: dict[str, Any]) -> None:
+        """Write the features; `about` goes into the record."""
+        buffer = io.BytesIO()
+        np.save(buffer, track.data_TD, allow_pickle=False)
+        record = {
+            "shape": list(track.data_TD.shape),
+            "centers_sec": track.center_sec_T.tolist(),
+            "clock": track.clock.to_json(),
+        }
+        self._write(buffer.getvalue(), {**record, **about})
+
+    def load(self) -> tuple[FeatureTrack, Record]:
+        """See CachedFile."""
+        return super().load()
+
+    def _parse(self, data: bytes, record: Record) -> FeatureTrack:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+        if list(array.shape) != record["shape"]:
+            raise ValueError(f"shape is {array.shape}, its record says {record['shape']}")
+        centers = np.asarray(record["centers_sec"], dtype=np.float64)
+        return FeatureTrack(array, centers, Clock.from_json(record["clock"]))
+
+
+class JointFile(CachedFile):
+    """Everyone found in one video, tracked."""
+
+    @classmethod
+    def locate(
+        cls, out: Path, video: str, video_sha256: str, pose: dict[str, Any], decode: dict[str, Any]
+    ) -> "JointFile":
+        """`video`: its name below OUT; `pose`, `decode`: what changes the numbers, as JSON."""
+        folder = f"{pose['detector']['name']}-{pose['pose']}-{digest([pose, decode])[:8]}"
+        key = digest({"video": video_sha256, "pose": pose, "decode": decode})
+        return cls(out / "joints" / folder / f"{video}.npz", key)
+
+    def save(self, track: "JointTrack", about: dict[str, Any]) -> None:
+        """Write the joints; `about` goes into the record."""
+        found, buffer = track.joints, io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            person_id=found.person_id_SM,
+            joints=found.joints_SMJ3,
+            boxes=found.boxes_SM5,
+            size=np.array([found.width, found.height]),
+        )
+        self._write(buffer.getvalue(), {"clock": track.clock.to_json(), **about})
+
+    def load(self) -> "tuple[JointTrack, Record]":
+        """See CachedFile."""
+        return super().load()
+
+    def _parse(self, data: bytes, record: Record) -> "JointTrack":
+        from extractors.skeleton_input import Joints
+        from pipeline.tracks import JointTrack
+
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            width, height = map(int, arrays["size"])
+            found = Joints(arrays["person_id"], arrays["joints"], arrays["boxes"], width, height)
+        return JointTrack(found, Clock.from_json(record["clock"]))

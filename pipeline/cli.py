@@ -53,7 +53,13 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override one setting: train.epochs=20. Repeatable.")
 ]
 Teachers = Annotated[
-    str | None, typer.Option("--teachers", help="Modalities that teach the RGB student, by commas: flow.")
+    str | None,
+    typer.Option(
+        "--teachers", help="Modalities that teach the RGB student: flow, skeleton or flow,skeleton."
+    ),
+]
+Modalities = Annotated[
+    str, typer.Option("--features", help="Modalities by commas: rgb, flow, skeleton. All from one decode.")
 ]
 Unlabelled = Annotated[
     bool, typer.Option("--distill-unlabelled", help="Videos without labels join the distillation.")
@@ -96,14 +102,14 @@ def extract(
     preset: Preset = None,
     config: ConfigFile = None,
     overrides: Set = None,
-    teachers: Teachers = None,
+    features: Modalities = "rgb",
     device: Device = "auto",
 ) -> None:
-    """Features of every video, cached in OUT/features."""
+    """Features of every video, cached in OUT/features; what skeletons are made of, in OUT/joints."""
     from pipeline import commands
 
-    settings: dict[str, Any] = {"preset": preset, "config": config, "device": device}
-    settings["overrides"] = _overrides(overrides, teachers)
+    settings: dict[str, Any] = {"preset": preset, "config": config, "overrides": overrides, "device": device}
+    settings["features"] = [name.strip() for name in features.split(",")]
     _execute(commands.extract, videos, out, settings)
 
 

@@ -10,12 +10,12 @@ from rich.table import Column, Table
 from pipeline.checkpoint import Checkpoint
 from pipeline.evaluate import evaluate as evaluate_stage
 from pipeline.evaluate import metrics_table
-from pipeline.extract import Features, clocks, locate, missing
 from pipeline.extract import extract as extract_stage
 from pipeline.files import read_json, sweep_temporary
 from pipeline.inputs import UsageError
 from pipeline.job import Job, StageResult
 from pipeline.lineup import Lineup
+from pipeline.products import Features, clocks, locate, missing
 from pipeline.recipe import Recipe
 from pipeline.request import Request
 from pipeline.score import save_events, saved_scores
@@ -25,7 +25,7 @@ from pipeline.train import planned, trained
 from pipeline.train import train as train_stage
 
 if TYPE_CHECKING:
-    from pipeline.tracks import FeatureTrack, ScoreTrack
+    from pipeline.tracks import ScoreTrack
 
 
 def run(request: Request) -> "dict[str, ScoreTrack]":
@@ -49,12 +49,11 @@ def run(request: Request) -> "dict[str, ScoreTrack]":
     return scores[lineup.final]
 
 
-def extract(request: Request) -> "dict[str, FeatureTrack]":
-    """RGB features of every video, by video; of the teachers' modalities, too, in OUT."""
+def extract(request: Request) -> Features:
+    """Features of every video, of every modality that was asked for."""
     recipe = request.recipe()
     with _working(request) as job:
-        features = extract_stage(job, recipe)
-    return {video: files["rgb"].load()[0] for video, files in features.files.items() if files["rgb"].record()}
+        return extract_stage(job, recipe)
 
 
 def train(request: Request) -> dict[str, Checkpoint]:
@@ -104,7 +103,7 @@ def dry_run(request: Request) -> None:
     job, say = request.job, request.job.progress.say
     task = request.task()
     features = _cached(job, request.recipe())
-    todo = [video for video, files in features.files.items() if missing(job, files)]
+    todo = [video for video in features.files if missing(job, features, video)]
     say(f"extract: {len(features.files) - len(todo)} videos cached, {len(todo)} to do")
     for video in todo[:10]:
         say(f"  {video}")

@@ -15,11 +15,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from extractors.base import Window
 from extractors.flow_config import FlowConfig, RAFTConfig
 from extractors.i3d import I3DConfig
+from extractors.pose_config import TINY_POSE, PoseConfig
+from extractors.skeleton_config import SkeletonConfig
 from models.distillation import DistillationConfig
 from models.tcn import TCNConfig
 from pipeline.video import DecodePolicy
 
-Teacher = Literal["flow"]
+Teacher = Literal["flow", "skeleton"]
 
 
 class ConfigError(ValueError):
@@ -86,6 +88,8 @@ class RunConfig:
     fps: float | None  # sampled frames per second; none: every frame
     rgb: I3DConfig
     flow: FlowConfig
+    pose: PoseConfig = field(default_factory=PoseConfig)  # who is where: what skeletons are made of
+    skeleton: SkeletonConfig = field(default_factory=SkeletonConfig)
     teachers: tuple[Teacher, ...] = ()  # modalities that teach the student; none: vanilla RGB alone
     distill_unlabelled: bool = False  # videos that the annotations do not name join the distillation
     model: str = "tcn"  # the temporal model
@@ -111,6 +115,7 @@ def kinetics() -> RunConfig:
     flow = FlowConfig(
         raft=RAFTConfig(updates=20), i3d=replace(rgb, weights="i3d-flow-kinetics"), quantisation="uint8-128"
     )
+    # joints by the defaults of PoseConfig and SkeletonConfig: RTMPose-m, AAGCN of NTU60 on 48 frames
     return RunConfig(preset="kinetics", fps=25.0, rgb=rgb, flow=flow)
 
 
@@ -126,11 +131,29 @@ def tiny() -> RunConfig:
         quantisation="float",
         pool=2,
     )
+    pose = PoseConfig(
+        detector="augrgb-tiny-detector",
+        detector_weights="augrgb-tiny-detector",
+        detect_every=2,
+        max_persons=4,
+        pose=TINY_POSE,
+        pose_weights=TINY_POSE,
+    )
+    skeleton = SkeletonConfig(
+        network="stgcn++",
+        weights="augrgb-tiny-gcn",
+        base=32,
+        blocks=(2, 2, 2),
+        window=Window(32, 8, -8),
+        origin="person",
+    )
     return RunConfig(
         preset="tiny",
         fps=12.5,
         rgb=rgb,
         flow=flow,
+        pose=pose,
+        skeleton=skeleton,
         tcn=TCNConfig(hidden=128, layers=4),
         train=TrainConfig(epochs=60, batch_videos=4),
         work=WorkConfig(frames=64, clips=16),

@@ -1,68 +1,50 @@
-"""Stage extract: one decode of each video feeds every extractor whose features are not cached yet."""
+"""Stage extract: one decode of each video feeds every network whose products are not cached yet.
+
+Features of frames (rgb, flow) come from the decode itself; those of skeletons from the joints that
+are found in it, which are kept: they are made again without a decode.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.cache import CacheError, FeatureFile
+from extractors.base import Window
+from pipeline.cache import JointFile
 from pipeline.inputs import Source
-from pipeline.job import Job, StageResult, describe_device, versions
-from pipeline.recipe import Recipe
-from pipeline.streams import run_streams
+from pipeline.job import Job, describe_device, versions
+from pipeline.products import Features, locate, missing, usable
+from pipeline.recipe import SKELETON, Recipe
+from pipeline.streams import FeatureStream, Stream, run_streams
 from pipeline.timeline import Clock, centers_sec
-from pipeline.tracks import FeatureTrack
+from pipeline.tracks import FeatureTrack, JointTrack
 from pipeline.video import DecodeResult, VideoError, VideoStream, decode
 
+if TYPE_CHECKING:  # RGB alone needs nothing of skeletons
+    from extractors.skeleton_input import Joints
+
 MAX_ASPECT = 32  # of a picture, long side to short
-
-
-@dataclass(frozen=True)
-class Features:
-    """The features of a job: how they are made, and where each readable video's are."""
-
-    recipe: Recipe
-    files: dict[str, dict[str, FeatureFile]]  # video -> modality -> file
-
-
-def locate(job: Job, recipe: Recipe, result: StageResult) -> Features:
-    """Where each video's features are, made or not; a video that cannot be read is a failure of the stage."""
-    files = {}
-    for source in job.sources:
-        try:
-            files[source.name] = recipe.locate(job.out, source.name, job.hashes.sha256(source.path))
-        except OSError as error:
-            message = f"{source.path}: {error.strerror}; check the path and its rights"
-            job.fail(result, source.name, "unreadable", message)
-    return Features(recipe, files)
-
-
-def missing(job: Job, files: Mapping[str, FeatureFile]) -> list[str]:
-    """Extractors whose features of one video are absent, damaged, or of a part of it that is not accepted."""
-    names = []
-    for name, file in files.items():
-        problem = file.intact()
-        if problem not in (None, "absent"):
-            job.progress.say(f"  made again: {problem}")
-        partial = problem is None and (file.record() or {}).get("partial")
-        if problem or (partial and job.config.decode.partial == "fail"):
-            names.append(name)
-    return names
+JOINTS = "joints"
+# In the record of every product: the video, and what decoding found out.
+_DESCRIBED = (
+    *("video", "fps", "decoder", "decoder_reason", "F", "S", "expected_frames", "partial", "error"),
+    *("width", "height", "codec", "pix_fmt", "rotation", "notes"),
+)
 
 
 def extract(job: Job, recipe: Recipe) -> Features:
     """Features of every video, of every modality; what is there already is left as it is."""
     with job.stage("extract") as result:
         features = locate(job, recipe, result)
-        todo = {video: missing(job, files) for video, files in features.files.items()}
+        todo = {video: missing(job, features, video) for video in features.files}
         sources = [source for source in job.sources if todo.get(source.name)]
         result.cached = len(features.files) - len(sources)
         with job.progress.bar("extract", len(sources)) as bar:
             for source in sources:
                 try:
-                    _extract_video(job, source, todo[source.name], features)
+                    _Extraction(job, source, features).run(todo[source.name])
                     result.done += 1
                 except VideoError as error:
                     job.fail(result, source.name, error.reason, str(error))
@@ -70,74 +52,130 @@ def extract(job: Job, recipe: Recipe) -> Features:
     return features
 
 
-def clocks(features: Features) -> dict[str, Clock]:
-    """The clock of every video whose features are there, by video."""
-    records = {video: next(iter(files.values())).record() for video, files in features.files.items()}
-    return {video: Clock.from_json(record["clock"]) for video, record in records.items() if record}
+@dataclass(frozen=True)
+class _Extraction:
+    """One video, and where its products go."""
 
+    job: Job
+    source: Source
+    features: Features
 
-def load_tracks(
-    job: Job, features: Features, name: str, result: StageResult
-) -> dict[str, tuple[FeatureTrack, str]]:
-    """Cached tracks by video, each with the hash of its data.
+    @property
+    def recipe(self) -> Recipe:
+        return self.features.recipe
 
-    A video without one is a failure of the stage, unless an earlier one failed it already.
-    """
-    tracks = {}
-    extracted = {failure.video for failure in job.failures}
-    for video, files in features.files.items():
-        try:
-            track, record = files[name].load()
-            if record["partial"] and job.config.decode.partial == "fail":
-                raise CacheError(f"{video}: only a part of it was decoded ({record['error']})")
-            tracks[video] = track, record["data_sha256"]
-        except CacheError as error:
-            if video not in extracted:
-                job.fail(result, video, "no_features", str(error))
-    return tracks
+    def run(self, modalities: Sequence[str]) -> None:
+        """Make the features that are missing, and the joints where they are needed and not there."""
+        wanted = [name for name in modalities if name != SKELETON]
+        joints = self.features.joints[self.source.name] if SKELETON in modalities else None
+        if joints is not None and not usable(self.job, joints):
+            wanted.append(JOINTS)
+        if wanted:
+            self._from_frames(wanted)
+        if joints is not None:
+            self._from_joints(joints)
 
+    def _from_frames(self, wanted: Sequence[str]) -> None:
+        """One decode; `wanted` are modalities, and JOINTS."""
+        started, job = time.monotonic(), self.job
+        streams = self._streams(wanted)
 
-def _extract_video(job: Job, source: Source, modalities: Sequence[str], features: Features) -> None:
-    started = time.monotonic()
-    work = job.config.work
-    extractors = [features.recipe.extractors[name] for name in modalities]
+        def consume(frames: VideoStream) -> list[Any]:
+            _check_shape(frames)
+            chunk = job.config.work.frames
+            return run_streams(frames, list(streams.values()), device=job.device, chunk_frames=chunk)
 
-    def consume(stream: VideoStream) -> list[np.ndarray]:
-        _check_shape(stream)
-        return run_streams(stream, extractors, chunk_frames=work.frames, batch_clips=work.clips)
+        made, decoded = decode(
+            self.source.path,
+            consume,
+            fps=job.config.fps,
+            policy=job.config.decode,
+            timeout_sec=job.config.work.hang_sec,
+            queue_bytes=job.config.work.queue_mb << 20,
+        )
+        seconds = round(time.monotonic() - started, 3)
+        about = {**self._describe(decoded), **self._made_with(), "seconds": seconds}
+        for name, product in zip(streams, made, strict=True):
+            if name == JOINTS:
+                self._save_joints(product, decoded.meta.clock, about)
+            else:
+                window = self.recipe.extractors[name].window
+                self._save_features(name, product, window, decoded.meta.clock, about)
+        job.progress.event(
+            "extracted",
+            video=self.source.name,
+            products=list(streams),
+            frames=decoded.num_frames,
+            decoder=decoded.decoder,
+            seconds=seconds,
+        )
+        for note in _notes(decoded):
+            job.progress.say(f"  {self.source.name}: {note}")
 
-    rows, decoded = decode(
-        source.path,
-        consume,
-        fps=job.config.fps,
-        policy=job.config.decode,
-        timeout_sec=work.hang_sec,
-        queue_bytes=work.queue_mb << 20,
-    )
-    clock, seconds = decoded.meta.clock, round(time.monotonic() - started, 3)
-    about = {
-        "video": {"name": source.name, "sha256": job.hashes.sha256(source.path)},
-        **_describe(decoded),
-        "fps": job.config.fps,
-        "device": describe_device(job.device),
-        "batch": {"frames": work.frames, "clips": work.clips},
-        "versions": versions(),
-        "seconds": seconds,
-    }
-    for name, extractor, data_TD in zip(modalities, extractors, rows, strict=True):
-        centers_T = centers_sec(extractor.window, decoded.num_sampled, clock, job.config.fps)
-        identity = features.recipe.identities[name]
-        features.files[source.name][name].save(FeatureTrack(data_TD, centers_T, clock), {**identity, **about})
-    job.progress.event(
-        "extracted",
-        video=source.name,
-        modalities=list(modalities),
-        frames=decoded.num_frames,
-        decoder=decoded.decoder,
-        seconds=seconds,
-    )
-    for note in _notes(decoded):
-        job.progress.say(f"  {source.name}: {note}")
+    def _streams(self, wanted: Sequence[str]) -> dict[str, Stream]:
+        extractors, skeletons = self.recipe.extractors, self.recipe.skeletons
+        streams: dict[str, Stream] = {
+            name: FeatureStream(extractor, self.job.config.work.clips)
+            for name, extractor in extractors.items()
+            if name in wanted
+        }
+        if JOINTS in wanted and skeletons is not None:
+            from extractors.tracking import JointStream
+
+            streams[JOINTS] = JointStream(skeletons.pose)
+        return streams
+
+    def _from_joints(self, joints: JointFile) -> None:
+        """Features of skeletons: no frame is needed."""
+        started, skeletons = time.monotonic(), self.recipe.skeletons
+        assert skeletons is not None
+        track, record = joints.load()
+        data_TD = skeletons.features.features(track.joints).cpu().numpy()
+        about = {
+            **{name: record[name] for name in _DESCRIBED},
+            **self._made_with(),
+            "joints_sha256": record["data_sha256"],
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        self._save_features(SKELETON, data_TD, skeletons.features.window, track.clock, about)
+
+    def _save_joints(self, joints: "Joints", clock: Clock, about: Mapping[str, Any]) -> None:
+        assert self.recipe.skeletons is not None
+        identity = {"pose": self.recipe.skeletons.pose.identity(), "decode": self.recipe.decode}
+        self.features.joints[self.source.name].save(JointTrack(joints, clock), {**identity, **about})
+
+    def _save_features(
+        self, modality: str, data_TD: np.ndarray, window: Window, clock: Clock, about: Mapping[str, Any]
+    ) -> None:
+        centers_T = centers_sec(window, about["S"], clock, self.job.config.fps)
+        file = self.features.files[self.source.name][modality]
+        file.save(FeatureTrack(data_TD, centers_T, clock), {**self.recipe.identities[modality], **about})
+
+    def _describe(self, decoded: DecodeResult) -> dict[str, Any]:
+        """For the record: the video, and what decoding found out."""
+        meta = decoded.meta
+        values: tuple[Any, ...] = (
+            {"name": self.source.name, "sha256": self.job.hashes.sha256(self.source.path)},
+            self.job.config.fps,
+            decoded.decoder,
+            decoded.why,
+            decoded.num_frames,
+            decoded.num_sampled,
+            decoded.expected_frames,
+            decoded.partial,
+            decoded.error,
+            *(meta.width, meta.height, meta.codec, meta.pix_fmt, meta.rotation),
+            list(meta.notes),
+        )
+        return dict(zip(_DESCRIBED, values, strict=True))
+
+    def _made_with(self) -> dict[str, Any]:
+        work = self.job.config.work
+        return {
+            "device": describe_device(self.job.device),
+            "batch": {"frames": work.frames, "clips": work.clips},
+            "versions": versions(),
+        }
 
 
 def _check_shape(stream: VideoStream) -> None:
@@ -156,23 +194,3 @@ def _notes(decoded: DecodeResult) -> list[str]:
     if decoded.partial:
         notes.append(f"kept {decoded.num_frames} of {decoded.expected_frames} frames: {decoded.error}")
     return notes
-
-
-def _describe(decoded: DecodeResult) -> dict[str, Any]:
-    """What decoding found out, for the record."""
-    meta = decoded.meta
-    return {
-        "decoder": decoded.decoder,
-        "decoder_reason": decoded.why,
-        "F": decoded.num_frames,
-        "S": decoded.num_sampled,
-        "expected_frames": decoded.expected_frames,
-        "partial": decoded.partial,
-        "error": decoded.error,
-        "width": meta.width,
-        "height": meta.height,
-        "codec": meta.codec,
-        "pix_fmt": meta.pix_fmt,
-        "rotation": meta.rotation,
-        "notes": list(meta.notes),
-    }

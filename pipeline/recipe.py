@@ -1,26 +1,43 @@
-"""How a job makes features: its extractors, ready to work, and what of decoding changes the numbers."""
+"""How a job makes features: its networks, ready to work, and what of decoding changes the numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from extractors import build_extractor, weights_of
+from extractors import build_extractor
 from extractors.base import Extractor
 from extractors.weights import fetch_weights
-from pipeline.cache import FeatureFile
+from pipeline.cache import FeatureFile, JointFile
 from pipeline.config import RunConfig
 from pipeline.progress import Progress
+
+if TYPE_CHECKING:  # who wants RGB alone needs nothing of flow and skeletons
+    from extractors.pose import PoseEstimator
+    from extractors.skeleton import SkeletonFeatures
+
+RGB, FLOW, SKELETON = MODALITIES = ("rgb", "flow", "skeleton")
+_SETTINGS = {RGB: ("rgb",), FLOW: ("flow",), SKELETON: ("pose", "skeleton")}  # of RunConfig
+
+
+@dataclass(frozen=True)
+class Skeletons:
+    """Frames to joints, and joints to features."""
+
+    pose: "PoseEstimator"
+    features: "SkeletonFeatures"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Extractors by modality ("rgb", ...), all fed by one decode."""
+    """Networks by modality ("rgb", ...), all fed by one decode."""
 
-    extractors: Mapping[str, Extractor]
+    modalities: tuple[str, ...]
+    extractors: Mapping[str, Extractor]  # those that work on frames
+    skeletons: Skeletons | None
     decode: dict[str, Any]  # policy, library versions and rate
 
     @classmethod
@@ -28,21 +45,31 @@ class Recipe:
         cls, config: RunConfig, modalities: Sequence[str], progress: Progress, device: torch.device
     ) -> "Recipe":
         """Find, fetch and load all weights; one ValueError, before any work, names all that are missing."""
-        names = [weights for name in modalities for weights in weights_of(getattr(config, name))]
-        fetch_weights(names, progress.fetching)
-        extractors = {name: build_extractor(name, getattr(config, name), device) for name in modalities}
+        if SKELETON in modalities:
+            from extractors.pose import require_mmpose
+
+            require_mmpose()  # before anything is fetched
+        settings = [getattr(config, part) for name in modalities for part in _SETTINGS[name]]
+        fetch_weights([weights for part in settings for weights in part.needed_weights], progress.fetching)
+        extractors = {
+            name: build_extractor(name, getattr(config, name), device)
+            for name in modalities
+            if name != SKELETON
+        }
+        skeletons = _skeletons(config, device) if SKELETON in modalities else None
         decode = {**config.decode.identity(), "fps": config.fps}
         # Whether a part of a video will do changes nothing for whole ones. `extract` looks at the others.
         del decode["partial"]
-        return cls(extractors, decode)
+        return cls(tuple(modalities), extractors, skeletons, decode)
 
     @cached_property
     def identities(self) -> dict[str, dict[str, Any]]:
         """By modality, everything but the video that changes its numbers: what a checkpoint expects."""
-        return {
-            name: {"extractor": extractor.identity(), "decode": self.decode}
-            for name, extractor in self.extractors.items()
-        }
+        extractors = {name: extractor.identity() for name, extractor in self.extractors.items()}
+        if self.skeletons:
+            joints = self.skeletons.pose.identity()
+            extractors[SKELETON] = {**self.skeletons.features.identity(), "joints": joints}
+        return {name: {"extractor": extractors[name], "decode": self.decode} for name in self.modalities}
 
     def locate(self, out: Path, video: str, video_sha256: str) -> dict[str, FeatureFile]:
         """Where the features of a video are kept below `out`, by modality, made or not."""
@@ -50,3 +77,16 @@ class Recipe:
             name: FeatureFile.locate(out, video, video_sha256, **identity)
             for name, identity in self.identities.items()
         }
+
+    def locate_joints(self, out: Path, video: str, video_sha256: str) -> JointFile | None:
+        """The same for the joints that skeletons are made of."""
+        if self.skeletons is None:
+            return None
+        return JointFile.locate(out, video, video_sha256, self.skeletons.pose.identity(), self.decode)
+
+
+def _skeletons(config: RunConfig, device: torch.device) -> Skeletons:
+    from extractors.pose import PoseEstimator
+    from extractors.skeleton import SkeletonFeatures
+
+    return Skeletons(PoseEstimator(config.pose, device), SkeletonFeatures(config.skeleton, device))

@@ -12,7 +12,7 @@ from pipeline.job import Job, resolve_device, saved_sources
 from pipeline.labels import read_annotations
 from pipeline.lineup import Lineup
 from pipeline.progress import Progress
-from pipeline.recipe import Recipe
+from pipeline.recipe import MODALITIES, RGB, Recipe
 from pipeline.score import check_features
 from pipeline.task import Task, make_task
 from pipeline.train import checkpoint_path, planned
@@ -24,6 +24,7 @@ class Request:
 
     job: Job
     checkpoint: Checkpoint | None = None  # given from outside: nothing is trained
+    features: tuple[str, ...] = ()  # modalities to extract; none: what training or the checkpoint needs
 
     def task(self) -> Task | None:
         """What the labels say about these videos; None without labels."""
@@ -42,7 +43,8 @@ class Request:
         """The extractors that are needed, their weights loaded; they are what a given checkpoint expects."""
         job = self.job
         if self.checkpoint is None:
-            return Recipe.build(job.config, ("rgb", *job.config.teachers), job.progress, job.device)
+            modalities = self.features or (RGB, *job.config.teachers)
+            return Recipe.build(job.config, modalities, job.progress, job.device)
         recipe = Recipe.build(job.config, tuple(self.checkpoint.features), job.progress, job.device)
         check_features(self.checkpoint, recipe)
         return recipe
@@ -65,6 +67,7 @@ def request(
     preset: str | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] | None = None,
+    features: Sequence[str] = (),
     device: str = "auto",
     quiet: bool = False,
     remember: bool = False,
@@ -74,6 +77,9 @@ def request(
 
     `remember`: what is left out is taken from the run that made `out`.
     """
+    unknown = [name for name in features if name not in MODALITIES]
+    if unknown:
+        raise UsageError(f"no features {', '.join(unknown)!r}; there is: {', '.join(MODALITIES)}")
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out names a folder")
@@ -93,7 +99,7 @@ def request(
         with job.stage("inputs") as result:
             for one in inputs.rejected:
                 job.fail(result, one.video, "unusable", one.message)
-    return Request(job, given)
+    return Request(job, given, tuple(dict.fromkeys(features)))
 
 
 def _inputs(videos: str | Path | Sequence[str | Path]) -> Inputs:

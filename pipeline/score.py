@@ -24,9 +24,9 @@ from torch import Tensor
 from models.base import TemporalModel
 from pipeline.checkpoint import Checkpoint, CheckpointError
 from pipeline.events import events_from_scores, spreadsheet_safe, write_events
-from pipeline.extract import Features, load_tracks
 from pipeline.files import digest, write_atomic
 from pipeline.job import Job
+from pipeline.products import Features, load_tracks
 from pipeline.recipe import Recipe
 from pipeline.timeline import frames_from_steps
 from pipeline.tracks import FeatureTrack, ScoreTrack

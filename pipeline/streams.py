@@ -1,15 +1,29 @@
-"""From frames to features: one pass over a video feeds every extractor that wants it.
+"""From frames to features and joints: one pass over a video feeds everyone who wants its frames.
 
 Shapes: N frames in a chunk, L frames per clip, H W pixels, T steps, D feature size.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from extractors.base import Extractor
+
+
+class Stream(Protocol):
+    """Takes the frames of one video, chunk after chunk, then says what it made of them.
+
+    FeatureStream is one; extractors.tracking.JointStream is another.
+    """
+
+    def push(self, rgb_NHWC: Tensor) -> None:
+        """The next frames, uint8, on the device of the job."""
+
+    def finish(self) -> Any:
+        """After the last frame."""
 
 
 class FeatureStream:
@@ -77,14 +91,12 @@ class FeatureStream:
 
 
 def run_streams(
-    frames: Iterable[np.ndarray], extractors: Sequence[Extractor], *, chunk_frames: int, batch_clips: int
-) -> list[np.ndarray]:
-    """Features (T, D) float32 of each extractor, from one pass over sampled frames (H, W, 3) uint8.
+    frames: Iterable[np.ndarray], streams: Sequence[Stream], *, device: torch.device, chunk_frames: int
+) -> list[Any]:
+    """What each stream makes of one pass over sampled frames (H, W, 3) uint8.
 
     Frames cross to the device once, `chunk_frames` at a time, as uint8. At least one frame is needed.
     """
-    streams = [FeatureStream(extractor, batch_clips) for extractor in extractors]
-    device = extractors[0].device
     with torch.inference_mode():
         for chunk in chunks(frames, chunk_frames, pinned=device.type == "cuda"):
             rgb_NHWC = chunk.to(device, non_blocking=True)

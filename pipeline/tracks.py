@@ -4,10 +4,14 @@ Shapes: F frames, T steps, D feature size, K classes.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.timeline import Clock
+
+if TYPE_CHECKING:  # RGB alone needs nothing of skeletons
+    from extractors.skeleton_input import Joints
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,14 @@ class FeatureTrack:
     def step_sec_T(self) -> np.ndarray:
         """When each step is, on the player's clock and inside the video: (T,) float64, for labels."""
         return np.clip(self.center_sec_T, 0.0, self.clock.sec_F[-1]) + self.clock.start_sec
+
+
+@dataclass(frozen=True)
+class JointTrack:
+    """Everyone found in the sampled frames of one video; `clock` says when its F frames are shown."""
+
+    joints: "Joints"
+    clock: Clock
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from models.masking import Standardise
 from pipeline.checkpoint import Checkpoint, CheckpointError
 from pipeline.config import to_values
 from pipeline.dataset import Example
-from pipeline.extract import Features, load_tracks
 from pipeline.files import digest
 from pipeline.inputs import UsageError
 from pipeline.job import Job, StageResult
 from pipeline.labels import interval_targets
+from pipeline.products import Features, load_tracks
+from pipeline.recipe import RGB
 from pipeline.task import Task
 from pipeline.tracks import FeatureTrack
 
@@ -88,11 +89,11 @@ def trained(job: Job, task: Task, features: Features) -> dict[str, Checkpoint]:
 def planned(job: Job) -> list[tuple[str, str]]:
     """(name, modality) of every model, in the order of training; the last one scores."""
     teachers = [(teacher_name(modality), modality) for modality in job.config.teachers]
-    return [(VANILLA, "rgb"), *teachers, *([(STUDENT, "rgb")] if teachers else [])]
+    return [(VANILLA, RGB), *teachers, *([(STUDENT, RGB)] if teachers else [])]
 
 
 def _tracks(job: Job, features: Features, result: StageResult) -> Tracks:
-    modalities = ("rgb", *job.config.teachers)
+    modalities = (RGB, *job.config.teachers)
     return {modality: load_tracks(job, features, modality, result) for modality in modalities}
 
 

@@ -31,8 +31,8 @@ from stepwise import Recipe, run
 from torch import Tensor, nn
 
 from extractors.base import Window
-from extractors.gcn import GraphNetwork
-from extractors.skeleton import SkeletonConfig
+from extractors.skeleton import build_graph
+from extractors.skeleton_config import GraphNetwork, SkeletonConfig
 from pipeline.synthetic import DEMO_ACTIONS, PRETRAIN_ACTIONS, confusable_pairs
 from pipeline.synthetic.textures import Domain
 
@@ -71,7 +71,7 @@ class Classifier(nn.Module):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.backbone = settings.config(8).build()
+        self.backbone = build_graph(settings.config(8))
         self.dropout = nn.Dropout(settings.dropout)
         self.cls_head = nn.Linear(self.backbone.dim, len(PRETRAIN_ACTIONS))
 

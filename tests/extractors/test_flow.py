@@ -15,7 +15,7 @@ from extractors.flow import FlowInput, I3DFlow, decode, encode
 from extractors.flow_config import FlowConfig, RAFTConfig
 from extractors.i3d import I3D, I3DConfig
 from extractors.raft import FlowNetwork
-from pipeline.streams import run_streams
+from pipeline.streams import FeatureStream, run_streams
 
 CPU = torch.device("cpu")
 
@@ -69,18 +69,22 @@ def test_clips_do_not_depend_on_their_batch(extractor):
     torch.testing.assert_close(extractor.clips(x_NL[1:2]), together[1:2], rtol=1e-4, atol=1e-5)
 
 
+def features(extractor, frames, chunk_frames):
+    return run_streams(frames, [FeatureStream(extractor, 4)], device=CPU, chunk_frames=chunk_frames)[0]
+
+
 def test_chunks_of_a_video_give_the_same_features(extractor):
     frames = video(11).numpy()
-    whole = run_streams(frames, [extractor], chunk_frames=16, batch_clips=4)[0]
-    parts = run_streams(frames, [extractor], chunk_frames=3, batch_clips=4)[0]
+    whole = features(extractor, frames, chunk_frames=16)
+    parts = features(extractor, frames, chunk_frames=3)
     assert whole.shape == (3, extractor.dim)
     np.testing.assert_allclose(parts, whole, rtol=1e-3, atol=1e-3 * np.abs(whole).max())
 
 
 def test_a_single_frame_has_a_feature(extractor):
-    features = run_streams(video(1).numpy(), [extractor], chunk_frames=16, batch_clips=4)[0]
-    assert features.shape == (1, extractor.dim)
-    assert np.isfinite(features).all()
+    found = features(extractor, video(1).numpy(), chunk_frames=16)
+    assert found.shape == (1, extractor.dim)
+    assert np.isfinite(found).all()
 
 
 def test_flow_is_computed_on_the_resized_frame(config):

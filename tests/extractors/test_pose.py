@@ -20,7 +20,8 @@ import torch
 
 from extractors import pose
 from extractors.crops import CropGeometry, crop, sample
-from extractors.pose import TINY_POSE, PoseConfig, PoseEstimator, PoseUnavailable, build_pose_network
+from extractors.pose import PoseEstimator, PoseUnavailable, build_pose_network
+from extractors.pose_config import TINY_POSE, PoseConfig
 from extractors.weights import WeightsError, find_weights, load_weights
 from pipeline.synthetic import DEMO_ACTIONS, Scene, SceneSpec
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from extractors.base import Window
-from extractors.skeleton import SkeletonConfig, SkeletonFeatures, Windows
+from extractors.skeleton import SkeletonFeatures, Windows, build_graph
+from extractors.skeleton_config import SkeletonConfig
 from extractors.skeleton_input import Joints, choose, fill_gaps, normalise, people, to_stream
 from extractors.weights import WeightsError
 
@@ -23,7 +24,7 @@ RNG = np.random.default_rng(5)
 def save_weights(config: SkeletonConfig, path: Path) -> SkeletonConfig:
     """Random weights, batch norms that have seen something, half precision, in pyskl's layout."""
     torch.manual_seed(3)
-    network = config.build()
+    network = build_graph(config)
     network(torch.randn(8, config.persons, 16, J, 3))
     state = {
         f"backbone.{k}": v.half().contiguous()

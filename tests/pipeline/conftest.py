@@ -7,6 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 _BITS = 12
 
@@ -81,3 +83,38 @@ def read_number_fixture() -> Callable[[np.ndarray], int]:
 def paint_number_fixture() -> Callable[..., np.ndarray]:
     """`paint_number(number, width=128, height=96)`: a frame with its number in its pixels."""
     return paint_number
+
+
+@pytest.fixture(scope="session")
+def random_networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Settings over those of `tiny` for networks with random weights: how good they are is not the matter.
+
+    The detector finds persons everywhere.
+    """
+    from torchvision.models.optical_flow import raft_small
+
+    from extractors.detector import tiny_detector
+    from extractors.i3d import I3D
+    from extractors.pose import build_pose_network
+    from extractors.skeleton import build_graph
+    from extractors.skeleton_config import SkeletonConfig
+
+    folder = tmp_path_factory.mktemp("weights")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        detector = tiny_detector()
+        torch.nn.init.zeros_(detector.head.classification_head.cls_logits.bias)
+        networks = {
+            "flow.raft.weights": raft_small(weights=None),
+            "flow.i3d.weights": I3D(2, None, 1 / 16),
+            "pose.detector_weights": detector,
+            "pose.pose_weights": build_pose_network("augrgb-tiny-pose").module,
+            "skeleton.weights": build_graph(SkeletonConfig(network="stgcn++", base=8, blocks=(1, 1))),
+        }
+    for name, network in networks.items():
+        state = {key: value.contiguous() for key, value in network.state_dict().items()}
+        save_file(state, folder / f"{name}.safetensors")
+    paths = [f"{name}={folder / name}.safetensors" for name in networks]
+    smaller = ["flow.raft.updates=1", "flow.i3d.width=0.0625", "skeleton.base=8", "skeleton.blocks=[1, 1]"]
+    found = ["pose.detector_threshold=0.1", "pose.max_persons=2", "pose.detect_every=4"]
+    return [*paths, *smaller, *found]

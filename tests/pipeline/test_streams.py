@@ -7,11 +7,13 @@ import torch
 from extractors.base import Window
 from pipeline.streams import FeatureStream, chunks, run_streams
 
+CPU = torch.device("cpu")
+
 
 class Recorder:
     """An extractor whose feature of a window is the list of frame numbers in it."""
 
-    dim, device, lookahead, name = 0, torch.device("cpu"), 0, "recorder"
+    dim, device, lookahead, name = 0, CPU, 0, "recorder"
 
     def __init__(self, window: Window) -> None:
         self.window, self.batches = window, []
@@ -45,8 +47,8 @@ WINDOWS = [Window(1, 1), Window(16, 8), Window(16, 16), Window(48, 16, -16), Win
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 33, 100])
 @pytest.mark.parametrize(("chunk", "batch"), [(1, 1), (7, 4), (64, 16)])
 def test_windows_hold_the_frames_of_the_table(window, count, chunk, batch):
-    extractors = [Recorder(window), Differences(window)]
-    frames, pairs = run_streams(numbered(count), extractors, chunk_frames=chunk, batch_clips=batch)
+    streams = [FeatureStream(extractor, batch) for extractor in (Recorder(window), Differences(window))]
+    frames, pairs = run_streams(numbered(count), streams, device=CPU, chunk_frames=chunk)
     expected = window.frames_KL(count)
     np.testing.assert_array_equal(frames, expected)
     first = np.minimum(expected, max(count - 2, 0))  # the last product is repeated
@@ -57,7 +59,7 @@ def test_batches_are_laid_out_from_the_first_window_whatever_the_chunks():
     layouts = []
     for chunk in (1, 5, 64):
         extractor = Recorder(Window(4, 2))
-        run_streams(numbered(21), [extractor], chunk_frames=chunk, batch_clips=4)
+        run_streams(numbered(21), [FeatureStream(extractor, 4)], device=CPU, chunk_frames=chunk)
         layouts.append(extractor.batches)
     assert layouts[0] == layouts[1] == layouts[2] == [4, 4, 3]
 

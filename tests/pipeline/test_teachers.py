@@ -1,16 +1,13 @@
-"""Flow teaches RGB: the whole way with small random networks, on rendered videos."""
+"""Flow and skeletons teach RGB: the whole way with small random networks, on rendered videos."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
-from torchvision.models.optical_flow import raft_small
 
-from extractors.i3d import I3D
 from pipeline import run
 from pipeline.checkpoint import Checkpoint
 from pipeline.synthetic import render_practice
@@ -24,21 +21,8 @@ def practice(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    """The tiny preset with random networks for flow: how good they are is not the matter here."""
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    save_file(raft_small(weights=None).state_dict(), folder / "raft.safetensors")
-    save_file(I3D(2, None, 1 / 16).state_dict(), folder / "flow.safetensors")
-    return [
-        f"flow.raft.weights={folder / 'raft.safetensors'}",
-        "flow.raft.updates=1",
-        f"flow.i3d.weights={folder / 'flow.safetensors'}",
-        "flow.i3d.width=0.0625",
-        "teachers=[flow]",
-        "train.epochs=3",
-        "tcn.hidden=8",
-    ]
+def settings(random_networks):
+    return [*random_networks, "teachers=[flow, skeleton]", "train.epochs=3", "tcn.hidden=8"]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +34,7 @@ def out(practice, settings, tmp_path_factory):
 
 def test_every_model_has_its_row_on_the_same_frames(out):
     models = json.loads((out / "metrics.json").read_text())["models"]
-    assert list(models) == ["vanilla", "teacher-flow", "two-stream", "student"]
+    assert list(models) == ["vanilla", "teacher-flow", "teacher-skeleton", "two-stream", "student"]
     results = [model["frame_map/all"] for model in models.values()]
     assert len({(row["frames"], row["videos"], row["chance"]) for row in results}) == 1
     assert all(0 < row["mean_ap"] <= 1 for row in results)
@@ -58,9 +42,8 @@ def test_every_model_has_its_row_on_the_same_frames(out):
 
 def test_the_student_learns_by_three_losses_of_its_own_name(out):
     student = Checkpoint.load(out / "checkpoints" / "student.ckpt")
-    assert {"train_loss", "atomic_flow", "global_flow", "boundary_flow", "val_loss"} <= set(
-        student.history[0]
-    )
+    losses = {f"{loss}_{m}" for loss in ("atomic", "global", "boundary") for m in ("flow", "skeleton")}
+    assert {"train_loss", "val_loss", *losses} <= set(student.history[0])
     assert student.features.keys() == {"rgb"}  # RGB alone, once it is trained
     assert not [key for key in student.state if "distill" in key or "teacher" in key]
     vanilla = Checkpoint.load(out / "checkpoints" / "vanilla.ckpt")
@@ -77,10 +60,8 @@ def test_two_streams_are_the_mean_of_logits(out):
 
     # exact where a step's centre falls on a frame; steps lie 16 frames apart, the first on frame 15
     at = slice(15, None, 16)
-    rgb, flow, both = (
-        logits(f"model_scores/{name}")[at] for name in ("vanilla", "teacher-flow", "two-stream")
-    )
-    np.testing.assert_allclose(both, (rgb + flow) / 2, atol=1e-4)
+    parts = [logits(f"model_scores/{name}")[at] for name in ("vanilla", "teacher-flow", "teacher-skeleton")]
+    np.testing.assert_allclose(logits("model_scores/two-stream")[at], np.mean(parts, axis=0), atol=1e-4)
 
 
 def test_a_second_run_does_nothing_and_an_added_teacher_keeps_what_was_there(
@@ -95,20 +76,19 @@ def test_a_second_run_does_nothing_and_an_added_teacher_keeps_what_was_there(
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_unlabelled_videos_join_the_distillation_when_asked_for(practice, settings, tmp_path):
+def test_unlabelled_videos_join_the_distillation_when_asked_for(practice, settings, out, tmp_path):
     labels = tmp_path / "labels.csv"
     rows = (practice / "labels.csv").read_text().splitlines()
     labels.write_text(
         "\n".join(row for row in rows if "train_003" not in row and "train_004" not in row) + "\n"
     )
     seen = {}
+    shutil.copytree(out / "features", tmp_path / "out" / "features")
     for asked in (False, True):
-        out = tmp_path / str(asked)
         overrides = [*settings, f"distill_unlabelled={str(asked).lower()}"]
-        run([practice], out, annotations=labels, preset="tiny", overrides=overrides, quiet=True)
-        seen[asked] = {
-            name: Checkpoint.load(out / "checkpoints" / f"{name}.ckpt") for name in ("vanilla", "student")
-        }
+        run([practice], tmp_path / "out", annotations=labels, preset="tiny", overrides=overrides, quiet=True)
+        checkpoints = tmp_path / "out" / "checkpoints"
+        seen[asked] = {name: Checkpoint.load(checkpoints / f"{name}.ckpt") for name in ("vanilla", "student")}
     assert seen[False]["vanilla"].key == seen[True]["vanilla"].key
     assert seen[False]["student"].key != seen[True]["student"].key
 
@@ -120,7 +100,8 @@ from pipeline import score
 student = "{out}/checkpoints/student.ckpt"
 scores = score("{practice}/videos/test_000.mp4", "{tmp_path}/out", checkpoint=student, quiet=True)
 assert scores["test_000.mp4"].scores_FK.shape[0] > 50
-heavy = ("extractors.raft", "extractors.flow", "torchvision", "extractors.pose", "mmpose", "lightning")
+heavy = ("extractors.raft", "extractors.flow", "torchvision", "extractors.pose", "mmpose", "mmcv",
+    "mmengine", "norfair", "lightning")
 print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
