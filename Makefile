@@ -31,7 +31,8 @@ install: .venv/installed
 
 demo: install
 	$(BIN)/augrgb synth $(DEMO)/practice
-	$(BIN)/augrgb run $(DEMO)/practice --annotations $(DEMO)/practice/labels.csv --out $(DEMO)/out --preset tiny
+	$(BIN)/augrgb run $(DEMO)/practice --annotations $(DEMO)/practice/labels.csv --out $(DEMO)/out --preset tiny \
+	  --teachers flow,skeleton
 	@echo "scores: $(DEMO)/out/scores   page: $(DEMO)/out/report/index.html"
 
 test: check test-fast

@@ -13,7 +13,7 @@ from pipeline.video import DecodePolicy, decode
 
 State = Literal["ok", "optional", "broken"]
 LIBRARIES = ("torch", "torchvision", "decord", "av", "numpy", "opencv-python-headless", "lightning")
-POSE_LIBRARIES = ("mmpose", "mmcv-lite", "mmengine", "mmdet")
+POSE_LIBRARIES = ("mmpose", "mmcv-lite", "mmengine", "mmdet", "norfair")
 FREE_BYTES = 2 << 30
 
 
@@ -49,7 +49,9 @@ def _checks() -> Iterator[Check]:
         yield _tried("decode with decord", lambda: _decode(video, DecodePolicy(decoder="decord")))
         yield _tried("decode with pyav", lambda: _decode(video, DecodePolicy(decoder="pyav")))
     yield from _weights()
-    yield _tried("tiny preset extracts", _extract)
+    yield _tried("tiny preset extracts rgb", lambda: _extract("rgb"))
+    yield _tried("tiny preset extracts flow", lambda: _extract("flow"))
+    yield _tried("tiny preset extracts skeleton", lambda: _extract("skeleton"), optional=True)
     free = shutil.disk_usage(Path.cwd()).free
     low = free < FREE_BYTES
     yield Check(
@@ -65,13 +67,14 @@ def _installed(name: str, *, optional: bool = False) -> Check:
         return Check(name, state, "not installed", "`make install`" + " (for skeletons)" * optional)
 
 
-def _tried(what: str, trial: Callable[[], str]) -> Check:
+def _tried(what: str, trial: Callable[[], str], *, optional: bool = False) -> Check:
     """Any failure is a finding here, with its message."""
     try:
         return Check(what, "ok", trial())
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else ""
-        return Check(what, "broken", f"{type(error).__name__}: {text}", "`make install` mends the libraries")
+        state: State = "optional" if optional else "broken"
+        return Check(what, state, f"{type(error).__name__}: {text}", "`make install` mends the libraries")
 
 
 def _device() -> str:
@@ -105,26 +108,29 @@ def _decode(path: Path, policy: DecodePolicy) -> str:
 def _weights() -> Iterator[Check]:
     from extractors.weight_files import FILES
     from extractors.weights import cache_folder, find_weights
-    from pipeline.config import tiny
 
     for name, entry in FILES.items():
         path = find_weights(name)
         if path is not None:
             yield Check(f"weights {name}", "ok", str(path))
         elif entry.url is None:
-            state: State = "broken" if name == tiny().rgb.weights else "optional"
-            yield Check(f"weights {name}", state, "not in this package", "scripts/ has what trains them")
+            yield Check(f"weights {name}", "broken", "not in this package", "`make weights` trains them")
         else:
             fix = f"fetched on first use from {entry.url}; offline: put it into {cache_folder()}"
             yield Check(f"weights {name}", "optional", "not here", fix)
 
 
-def _extract() -> str:
+def _extract(name: str) -> str:
     import torch
 
-    from extractors import build_extractor
     from pipeline.config import tiny
+    from pipeline.progress import Progress
+    from pipeline.recipe import Recipe
 
-    extractor = build_extractor("rgb", tiny().rgb, torch.device("cpu"))
-    frames = extractor.frames(torch.zeros(16, 120, 160, 3, dtype=torch.uint8))
+    recipe = Recipe.build(tiny(), (name,), Progress(quiet=True), torch.device("cpu"))
+    if recipe.skeletons is not None:
+        recipe.skeletons.pose.frames(torch.zeros(2, 120, 160, 3, dtype=torch.uint8))
+        return f"{recipe.skeletons.features.dim} features of a clip"
+    extractor = recipe.extractors[name]
+    frames = extractor.frames(torch.zeros(16 + extractor.lookahead, 120, 160, 3, dtype=torch.uint8))
     return f"{extractor.clips(frames[None]).shape[1]} features of a clip"
