@@ -8,6 +8,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
+SHIPPED = Path(__file__).parents[1] / "extractors" / "weights"  # in the package
+
 
 def write_weights(model: nn.Module, path: Path, facts: dict[str, Any]) -> int:
     """Floating-point tensors of `model` in half precision, `facts` as metadata; how many numbers these are.
@@ -18,6 +20,7 @@ def write_weights(model: nn.Module, path: Path, facts: dict[str, Any]) -> int:
     state = {k: v.half().contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}
     temporary = path.with_suffix(".tmp")
     save_file(state, temporary, {key: json.dumps(value) for key, value in facts.items()})
+    temporary.chmod(0o644)  # it is created for its owner alone
     temporary.replace(path)
     return sum(value.numel() for value in state.values())
 
@@ -34,4 +37,4 @@ def table(rows: dict[str, dict[str, float]], first: str) -> str:
 
 def command() -> str:
     """The command line that is running, as a reader would type it."""
-    return " ".join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return " ".join(["python", "-m", f"scripts.{Path(sys.argv[0]).stem}", *sys.argv[1:]])

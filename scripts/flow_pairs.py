@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pretrain_clips import Pool, color_matrix
 from torch import Tensor
 
 from pipeline.synthetic import PRETRAIN_ACTIONS, sample_clip_truth
+from scripts.pretrain_clips import Pool, color_matrix
 
 Pairs = tuple[
     Tensor, Tensor, Tensor

@@ -16,17 +16,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from pretrain_clips import color_matrix
 
 import pipeline.synthetic
 from pipeline.synthetic import PRETRAIN_ACTIONS, Scene, SceneSpec
 from pipeline.synthetic.spec import MAX_PERSONS
 from pipeline.synthetic.textures import Domain
+from scripts.pretrain_clips import color_matrix
 
 logger = logging.getLogger(__name__)
 FRAMES = 6  # of a scene
 SIZE = (192, 144)  # px, width and height
-VALIDATION_SEED, TEST_SEED = 10_000_000, 20_000_000  # scenes to train on count from 0
 _SEEN = 4  # joints of a person that must be visible for it to count as being in the picture
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from people_frames import SIZE
 from torchvision.ops import box_iou
 
 from extractors.pose import PoseEstimator
 from extractors.tracking import JointStream
 from pipeline.synthetic import PRETRAIN_ACTIONS, Scene, SceneSpec
 from pipeline.synthetic.textures import Domain
+from scripts.people_frames import SIZE
 
 FPS, SECONDS = 12.5, 8
 

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from pretrain_clips import Pool, color_matrix
 from torch import Tensor
 
 from pipeline.synthetic import PRETRAIN_ACTIONS, Scene, SceneSpec
+from scripts.pretrain_clips import Pool, color_matrix
 
 CELL = 8  # px of a picture to a cell of flow: the stride of the layer that is asked for it
 _PICTURE = (192, 144)  # of the scene, as in the practice folder

@@ -1,6 +1,6 @@
 """Train the small flow network shipped as `augrgb-tiny-flow`, from nothing, on the practice world.
 
-    python scripts/pretrain_flow.py --work runs/pretrain_flow
+    python -m scripts.pretrain_flow --work runs/pretrain_flow
 
 renders clips of one person who does one of the pre-training actions (none of which the demo asks
 for), computes their optical flow with `augrgb-tiny-raft` as the tiny preset does, trains a narrow
@@ -23,20 +23,6 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from export import command, table, write_weights
-from person_clips import PersonPool
-from pretrain_clips import pool
-from pretrain_rgb import (
-    SHIPPED,
-    TEST_SEED,
-    VALIDATION_SEED,
-    Step,
-    clip_measures,
-    keep_freed_memory,
-    restore,
-    save,
-    train_epoch,
-)
 from torch import Tensor, nn
 
 from extractors.base import Window
@@ -45,6 +31,17 @@ from extractors.flow_config import FlowConfig, RAFTConfig
 from extractors.i3d import I3D, I3DConfig
 from pipeline.synthetic import PRETRAIN_ACTIONS
 from pipeline.synthetic.textures import Domain
+from scripts.export import SHIPPED, command, table, write_weights
+from scripts.person_clips import PersonPool
+from scripts.pretrain_clips import pool
+from scripts.pretrain_rgb import (
+    Step,
+    clip_measures,
+    restore,
+    save,
+    train_epoch,
+)
+from scripts.start import TEST_SEED, VALIDATION_SEED, begin
 
 logger = logging.getLogger("pretrain")
 FRAMES, FPS = 16, 12.5
@@ -247,9 +244,7 @@ def main(
     workers: int = 2,
 ) -> None:
     """Train the small flow network from nothing on the practice world."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(workers)
-    keep_freed_memory()
+    begin(workers)
     # bfloat16: half the time for 0.01 px
     raft = replace(CONFIG.raft, precision="bfloat16")
     network = FlowInput(replace(CONFIG, raft=raft), torch.device("cpu"))

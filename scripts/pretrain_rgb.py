@@ -1,6 +1,6 @@
 """Train the small RGB network shipped as `augrgb-tiny-rgb`, from nothing, on the practice world.
 
-    python scripts/pretrain_rgb.py --work runs/pretrain
+    python -m scripts.pretrain_rgb --work runs/pretrain
 
 renders clips of the pre-training actions (none of which the demo asks for) in the appearance of
 the training split, trains a narrow I3D to name them and, at an early layer, to say how every cell
@@ -10,7 +10,6 @@ About half an hour on two cores.
 Shapes: N clips, B clips of a batch, L frames, H W pixels, h w cells, K classes.
 """
 
-import ctypes
 import json
 import logging
 import random
@@ -24,19 +23,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from export import command, table, write_weights
-from person_clips import PersonPool
-from pretrain_clips import pool
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from extractors.i3d import I3D
 from pipeline.synthetic import PRETRAIN_ACTIONS, confusable_pairs
 from pipeline.synthetic.textures import Domain
+from scripts.export import SHIPPED, command, table, write_weights
+from scripts.person_clips import PersonPool
+from scripts.pretrain_clips import pool
+from scripts.start import TEST_SEED, VALIDATION_SEED, begin
 
 logger = logging.getLogger("pretrain")
-SHIPPED = Path(__file__).parents[1] / "extractors" / "weights"
-VALIDATION_SEED, TEST_SEED = 10_000_000, 20_000_000  # training clips count from 0
 
 
 @dataclass(frozen=True)
@@ -242,14 +240,6 @@ pipeline runs, and can be tested, without a download.
 """
 
 
-def keep_freed_memory() -> None:
-    """Let glibc reuse the large buffers of every step instead of asking for them anew: 1.3x as fast."""
-    libc = ctypes.CDLL(None)
-    m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
-    libc.mallopt(m_mmap_max, 0)
-    libc.mallopt(m_trim_threshold, 2**31 - 1)
-
-
 def pretrain(work: Path, out: Path, settings: Settings, workers: int = 2) -> None:
     """Render, train, measure, export."""
     clips, validation, test = (
@@ -288,9 +278,7 @@ def main(
     workers: int = 2,
 ) -> None:
     """Train the small RGB network from nothing on the practice world."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(workers)
-    keep_freed_memory()
+    begin(workers)
     pretrain(work, out, Settings(clips=clips, epochs=epochs, seed=seed), workers)
 
 

@@ -1,6 +1,6 @@
 """Train the person detector that is shipped as `augrgb-tiny-detector`, from nothing, on the practice world.
 
-    python scripts/train_detector.py --work runs/people
+    python -m scripts.train_detector --work runs/people
 
 renders frames in the appearance of the training split (actions that the demo does not ask for), trains
 a small FCOS on them in ever other colours, places and sizes, and writes tiny_detector.safetensors and
@@ -19,17 +19,17 @@ import cv2
 import numpy as np
 import torch
 import typer
-from export import command, table, write_weights
-from people_frames import SIZE, TEST_SEED, VALIDATION_SEED, People, people, recolour, tensor, warp
-from stepwise import Recipe, run
 from torch import Tensor
 from torchvision.models.detection.fcos import FCOS
 from torchvision.ops import box_iou
 
 from extractors.detector import PersonDetector, tiny_detector
+from scripts.export import SHIPPED, command, table, write_weights
+from scripts.people_frames import SIZE, People, people, recolour, tensor, warp
+from scripts.start import TEST_SEED, VALIDATION_SEED, begin
+from scripts.stepwise import Recipe, run
 
 logger = logging.getLogger("train_detector")
-SHIPPED = Path(__file__).parents[1] / "extractors" / "weights"
 THRESHOLD = 0.5
 _KEPT = 0.3  # a person of whom less than this share of its box is left in a view is no target
 
@@ -165,8 +165,7 @@ def main(
     threads: int = 2,
 ) -> None:
     """Train the small person detector from nothing on the practice world."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(threads)
+    begin(threads)
     cv2.setNumThreads(1)
     recipe = Recipe(steps, batch, lr, seed=seed)
     data = people(work, scenes, seed * scenes, "train")

@@ -1,6 +1,6 @@
 """Train the small graph network shipped as `augrgb-tiny-gcn`, from nothing, on the practice world's joints.
 
-    python scripts/train_gcn.py --work runs/train_gcn
+    python -m scripts.train_gcn --work runs/train_gcn
 
 makes windows of joints of the pre-training actions (none of which the demo asks for), spoilt the way a
 detector, a pose network and a tracker would, trains a small graph network to say what every person does
@@ -21,13 +21,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from joint_clips import FPS, STEP, Windowed, pool
-from pretrain_rgb import SHIPPED, TEST_SEED, VALIDATION_SEED
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
-from stepwise import Recipe, run
 from torch import Tensor, nn
 
 from extractors.base import Window
@@ -35,6 +32,10 @@ from extractors.skeleton import build_graph
 from extractors.skeleton_config import GraphNetwork, SkeletonConfig
 from pipeline.synthetic import DEMO_ACTIONS, PRETRAIN_ACTIONS, confusable_pairs
 from pipeline.synthetic.textures import Domain
+from scripts.export import SHIPPED
+from scripts.joint_clips import FPS, STEP, Windowed, pool
+from scripts.start import TEST_SEED, VALIDATION_SEED, begin
+from scripts.stepwise import Recipe, run
 
 logger = logging.getLogger("train_gcn")
 Measures = dict[str, dict[str, float]]
@@ -266,8 +267,7 @@ def main(
     workers: int = 2,
 ) -> None:
     """Train the small graph network from nothing on the practice world's joints."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(workers)
+    begin(workers)
     settings = Settings(
         network=network,  # type: ignore[arg-type]
         base=base,

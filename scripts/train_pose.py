@@ -1,6 +1,6 @@
 """Train the pose network that is shipped as `augrgb-tiny-pose`, from nothing, on the practice world.
 
-    python scripts/train_pose.py --work runs/people
+    python -m scripts.train_pose --work runs/people
 
 renders frames in the appearance of the training split (actions that the demo does not ask for), trains a
 small RTMPose on crops of their persons, and writes tiny_pose.safetensors and its model card. Every step
@@ -19,17 +19,17 @@ import cv2
 import numpy as np
 import torch
 import typer
-from export import command, table, write_weights
-from people_frames import TEST_SEED, VALIDATION_SEED, People, people, recolour, tensor, warp
-from people_tracks import track_scenes
-from stepwise import Recipe, run
 from torch import Tensor
 from torchvision.ops import box_iou
 
 from extractors.pose import TINY_POSE, PoseConfig, PoseEstimator, PoseNetwork, build_pose_network
+from scripts.export import SHIPPED, command, table, write_weights
+from scripts.people_frames import People, people, recolour, tensor, warp
+from scripts.people_tracks import track_scenes
+from scripts.start import TEST_SEED, VALIDATION_SEED, begin
+from scripts.stepwise import Recipe, run
 
 logger = logging.getLogger("train_pose")
-SHIPPED = Path(__file__).parents[1] / "extractors" / "weights"
 MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]  # left for right
 LEFT_SHOULDER, RIGHT_HIP = 5, 12
 
@@ -192,8 +192,7 @@ def main(
     threads: int = 2,
 ) -> None:
     """Train the small pose network from nothing on the practice world."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(threads)
+    begin(threads)
     cv2.setNumThreads(1)
     recipe = Recipe(steps, batch, lr, seed=seed)
     data = people(work, scenes, seed * scenes, "train")

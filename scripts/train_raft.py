@@ -1,6 +1,6 @@
 """Train the small optical-flow network shipped as `augrgb-tiny-raft`, from nothing, on the practice world.
 
-    python scripts/train_raft.py --work runs/train_raft
+    python -m scripts.train_raft --work runs/train_raft
 
 renders pairs of frames with exact flow at the tiny preset's geometry (12.5 frames a second, 128 px),
 trains torchvision's raft_small on them, and writes tiny_raft.safetensors and its model card. Every
@@ -19,15 +19,15 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from export import command, table, write_weights
-from flow_pairs import FlowPool, Pairs, augment_pairs
-from pretrain_clips import pool
-from pretrain_rgb import SHIPPED, TEST_SEED, VALIDATION_SEED, keep_freed_memory
-from stepwise import Recipe, run
 from torch import Tensor
 from torchvision.models.optical_flow import RAFT
 
 from extractors.raft import build_raft
+from scripts.export import SHIPPED, command, table, write_weights
+from scripts.flow_pairs import FlowPool, Pairs, augment_pairs
+from scripts.pretrain_clips import pool
+from scripts.start import TEST_SEED, VALIDATION_SEED, begin
+from scripts.stepwise import Recipe, run
 
 logger = logging.getLogger("train_raft")
 SHAPE = (5, 12.5, 128)  # frames of a clip, their rate, px
@@ -127,8 +127,8 @@ All are turned, zoomed, mirrored and recoloured each time; seed {settings.seed}.
 
 **Measures**: mean end-point error in px over pairs never trained on ({settings.updates} updates). *Moving
 parts*: pixels that move by more than 1 px against the picture. *Zero*: the error of the answer that
-nothing moves. *Still*: length of the flow between a frame and itself. The test split's appearance was
-looked at once, at the end.
+nothing moves. *Still*: length of the flow between a frame and itself. The test split's appearance
+chose nothing.
 
 {table(measures, "pairs")}
 
@@ -171,9 +171,7 @@ def main(
     workers: int = 2,
 ) -> None:
     """Train the small optical-flow network from nothing on the practice world."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(workers)
-    keep_freed_memory()
+    begin(workers)
     settings = Settings(clips=clips, far_steps=far_steps, near_steps=near_steps, seed=seed)
     train_raft(work, out, settings, workers)
 

@@ -21,18 +21,18 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "scripts")
+    monkeypatch.syspath_prepend(ROOT)
 
 
 @pytest.fixture
 def settings():
-    from pretrain_rgb import Settings
+    from scripts.pretrain_rgb import Settings
 
     return Settings(clips=8, validation_clips=8, epochs=2, batch=4, width=1 / 16, size=32, rendered=40)
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(settings, tmp_path: Path, monkeypatch) -> None:
-    import pretrain_rgb
+    from scripts import pretrain_rgb
 
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     pretrain_rgb.pretrain(whole, whole / "out", settings, workers=1)
@@ -56,7 +56,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(settings, tmp_path: Pat
 
 
 def test_what_is_exported_loads_and_tells_where_it_comes_from(settings, tmp_path: Path) -> None:
-    import pretrain_rgb
+    from scripts import pretrain_rgb
 
     pretrain_rgb.export(
         I3D(3, len(PRETRAIN_ACTIONS), settings.width),
@@ -75,7 +75,7 @@ def test_what_is_exported_loads_and_tells_where_it_comes_from(settings, tmp_path
 
 
 def test_clips_are_rendered_once_and_only_where_missing(settings, tmp_path: Path) -> None:
-    from pretrain_clips import pool
+    from scripts.pretrain_clips import pool
 
     clips = pool(tmp_path, 3, 5, "train", (16, 12.5, 48))
     clips.render(workers=1)
@@ -90,7 +90,7 @@ def test_clips_are_rendered_once_and_only_where_missing(settings, tmp_path: Path
 
 
 def test_augmentation_changes_looks_and_nothing_else() -> None:
-    from pretrain_clips import augment
+    from scripts.pretrain_clips import augment
 
     clips = torch.zeros(2, 4, 40, 40, 3, dtype=torch.uint8)
     clips[:, :, :, 20:] = 200  # dark left, light right
@@ -104,7 +104,7 @@ def test_augmentation_changes_looks_and_nothing_else() -> None:
 
 def test_training_learns_classes_and_flow() -> None:
     """Thirty steps on one batch bring both losses down: gradients reach the network, labels the loss."""
-    from pretrain_rgb import FlowTask, Step, train_epoch
+    from scripts.pretrain_rgb import FlowTask, Step, train_epoch
 
     model = I3D(3, 2, 1 / 16, dropout=0.0)
     task = FlowTask(model, 1 / 16)
@@ -119,8 +119,8 @@ def test_training_learns_classes_and_flow() -> None:
 def test_the_flow_of_a_person_clip_says_how_its_pictures_move(settings, tmp_path: Path) -> None:
     """Where the flow is one and the same around a cell, the next picture moved back by it is this one."""
     import cv2
-    from person_clips import CELL
-    from pretrain_rgb import person_pool
+    from scripts.person_clips import CELL
+    from scripts.pretrain_rgb import person_pool
 
     pool = person_pool(tmp_path, 4, 3, "train", replace(settings, rendered=88))
     moved, still = [], []
@@ -138,7 +138,7 @@ def test_the_flow_of_a_person_clip_says_how_its_pictures_move(settings, tmp_path
 
 
 def test_a_batch_is_a_window_in_other_colours_with_its_own_flow(settings, tmp_path: Path) -> None:
-    from pretrain_rgb import person_pool
+    from scripts.pretrain_rgb import person_pool
 
     pool = person_pool(tmp_path, 2, 3, "train", settings)
     pool.render(workers=1)
@@ -152,7 +152,7 @@ def test_a_batch_is_a_window_in_other_colours_with_its_own_flow(settings, tmp_pa
 
 
 def test_other_settings_do_not_go_on_from_a_checkpoint(settings, tmp_path: Path) -> None:
-    from pretrain_rgb import restore, save
+    from scripts.pretrain_rgb import restore, save
 
     model = I3D(3, None, 1 / 16)
     save(tmp_path / "last.pt", settings, {"model": model}, [{"loss": 1.0}])
