@@ -3,17 +3,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 PYTEST := $(BIN)/python -P -m pytest
+IMAGE ?= augrgb
+# more words for `docker build`, such as --network=host or --build-arg BASE_IMAGE=...
+IMAGE_OPTIONS ?=
 
 # child processes never import from the current folder
 export PYTHONSAFEPATH := 1
 
-.PHONY: help install demo test check test-fast test-slow weights lock clean
+.PHONY: help install demo test check test-fast test-slow image image-test weights lock clean
 
 help:
 	@echo "make demo       render practice videos, run the whole pipeline on them, show the results"
 	@echo "make test       lint, types, import rules, tests"
 	@echo "make test-slow  tests that take minutes"
 	@echo "make check      lint, types and import rules alone"
+	@echo "make image      build the Docker image; make image-test runs it on practice videos too"
 	@echo "make weights    train the small weights that ship in the package (two hours on 2 cores)"
 	@echo "make lock       resolve requirements/augrgb.in anew"
 	@echo "make clean      remove what make made: .venv, runs, caches"
@@ -30,7 +34,7 @@ install: .venv/installed
 	@touch $@
 
 demo: install
-	$(BIN)/augrgb synth $(DEMO)/practice
+	$(BIN)/augrgb synth $(DEMO)/practice --seconds 16
 	$(BIN)/augrgb run $(DEMO)/practice --annotations $(DEMO)/practice/labels.csv --out $(DEMO)/out --preset tiny \
 	  --teachers flow,skeleton
 	@echo "scores: $(DEMO)/out/scores   page: $(DEMO)/out/report/index.html"
@@ -49,6 +53,13 @@ test-fast: install
 test-slow: install
 	$(PYTEST) -m slow
 
+image:
+	docker build $(IMAGE_OPTIONS) --tag $(IMAGE) .
+	@docker image inspect --format '{{index .RepoTags 0}}: {{.Size}} bytes' $(IMAGE)
+
+image-test: install image
+	AUGRGB_IMAGE=$(IMAGE) $(PYTEST) tests/test_image.py
+
 # Each step goes on where it was stopped; flow needs the flow network, pose is measured with the detector.
 weights: export PYTHONPATH := $(CURDIR)
 weights: install
@@ -62,6 +73,9 @@ weights: install
 lock: install
 	$(BIN)/uv pip compile requirements/augrgb.in --override requirements/overrides.txt --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements/augrgb.lock
+	$(BIN)/uv pip compile setup.cfg --extra pose --constraint requirements/augrgb.lock \
+	  --override requirements/overrides.txt --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --quiet --upgrade -o requirements/image.lock
 	grep -A 40 '^uv==' requirements/augrgb.lock | sed '/^uv==/b; /^    --hash/b; q' | sed '$$d' > requirements/uv.lock
 
 clean:

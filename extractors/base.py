@@ -3,12 +3,25 @@
 Shapes: N frames or clips in a batch, L frames per clip, H W pixels, K windows, D feature size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class Grid(Protocol):
+    """When the features of a video are. `Window` is one; `extractors.dense_grid` has another."""
+
+    def count(self, num_frames: int) -> int:
+        """Number of features T of a video of `num_frames` sampled frames."""
+        ...
+
+    def centers_K(self, num_frames: int) -> np.ndarray:
+        """Middle of what each feature sees, in (fractional) sampled frames: (K,) float64, not clamped."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,8 @@ class Extractor(Protocol):
     returns, and calls `clips` on batches of those. Batch size must not change a result beyond
     rounding. `lookahead` says that `frames` of N + 1 frames gives N products, product i made of
     frames i and i + 1 (optical flow); the driver repeats the last product.
+
+    Where `grid` is not the window, the extractor is a `DenseExtractor`, and `window` means nothing.
     """
 
     name: str  # "rgb": also the name of its folder in the cache
@@ -58,6 +73,11 @@ class Extractor(Protocol):
     window: Window
     lookahead: int  # 0, or 1 for products made of a frame and the next one
     device: torch.device
+
+    @property
+    def grid(self) -> Grid:
+        """When its features are."""
+        ...
 
     def frames(self, rgb_NHWC: Tensor) -> Tensor:
         """Per-frame product of uint8 RGB frames (N, H, W, 3) of any size: (N - lookahead, ...)."""
@@ -69,4 +89,17 @@ class Extractor(Protocol):
 
     def identity(self) -> dict[str, Any]:
         """Everything that changes the numbers, as JSON: name, weights' hash, window, preprocessing."""
+        ...
+
+
+@runtime_checkable
+class DenseExtractor(Extractor, Protocol):
+    """An extractor that can take a whole video as one clip."""
+
+    def begin(self, num_frames: int) -> Callable[[Tensor], Tensor]:
+        """A clip of `num_frames` frames, given in pieces.
+
+        What is returned takes its per-frame products (N, ...) in order, in pieces of any length, and gives
+        the features (t, D) float32 that each piece completes; t may be 0.
+        """
         ...

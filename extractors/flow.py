@@ -1,8 +1,9 @@
-"""Optical flow stacks through Inception-I3D: RAFT between consecutive frames, then the two-channel I3D.
+"""Optical flow through Inception-I3D: RAFT between consecutive frames, then the two-channel I3D.
 
 Shapes: N frames or clips, L frames per clip, H W pixels, D features; flow (..., 2) is x, y in px.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,13 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from extractors.flow_config import FlowConfig, Quantisation
-from extractors.i3d import I3D, fold_batch_norm
-from extractors.i3d_checkpoint import load_i3d_state
-from extractors.preprocess import INTERPOLATION, center_crop, resize_short_side
+from extractors.i3d_encoder import I3DEncoder
+from extractors.preprocess import INTERPOLATION, center_crop, resize
 from extractors.raft import FlowNetwork
-from extractors.weights import load_weights
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class FlowInput:
@@ -35,10 +32,10 @@ class FlowInput:
         Without a crop the whole frame's.
         """
         i3d, pool = self.config.i3d, self.config.pool
-        resized = resize_short_side(rgb_NHWC.to(self.device), i3d.resize)
+        resized = resize(rgb_NHWC.to(self.device), i3d.resize, i3d.geometry)
         if self.config.square:
-            resized = center_crop(resized, i3d.resize)
-        flow_NHW2 = center_crop(self.network(resized), i3d.crop)
+            resized = center_crop(resized, i3d.resize, i3d.geometry)
+        flow_NHW2 = center_crop(self.network(resized), i3d.crop, i3d.geometry)
         if pool == 1:
             return flow_NHW2
         return F.avg_pool2d(flow_NHW2.permute(0, 3, 1, 2), pool).permute(0, 2, 3, 1)
@@ -47,7 +44,7 @@ class FlowInput:
 class I3DFlow:
     """Frames -> flow to the next frame -> one vector per window: the mean over its steps.
 
-    An `Extractor` that looks one frame ahead. What it returns stays on `device`.
+    A `DenseExtractor` that looks one frame ahead. What it returns stays on `device`.
     """
 
     name = "flow"
@@ -55,16 +52,12 @@ class I3DFlow:
 
     def __init__(self, config: FlowConfig, device: torch.device) -> None:
         """Finds, verifies and loads both weights; WeightsError or ValueError where they do not fit."""
-        self.config, self.device, self.window = config, device, config.window
+        self.config, self.device = config, device
+        self.grid, self.window = config.i3d.grid, config.window
         self._flow = FlowInput(config, device)
-        loaded = load_weights(config.i3d.weights)
-        network = I3D(in_channels=2, num_classes=None, width=config.i3d.width)
-        self.layout = load_i3d_state(network, loaded.state, str(loaded.path))
-        self.weights_sha256 = loaded.sha256
-        self.dim = network.dim
-        self._dtype = _DTYPES[config.i3d.precision]
-        network = fold_batch_norm(network).to(device, self._dtype)
-        self._network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self._encoder = I3DEncoder(config.i3d, in_channels=2, device=device)
+        self.layout, self.weights_sha256 = self._encoder.layout, self._encoder.weights_sha256
+        self.dim = self._encoder.dim
 
     @torch.inference_mode()
     def frames(self, rgb_NHWC: Tensor) -> Tensor:
@@ -74,19 +67,22 @@ class I3DFlow:
     @torch.inference_mode()
     def clips(self, x_NL: Tensor) -> Tensor:
         """Encoded flow (N, L, H, W, 2) to float32 (N, D)."""
-        x_NLHW2 = decode(x_NL.to(self.device), self.config.max_px, self.config.quantisation)
-        x_N2LHW = x_NLHW2.permute(0, 4, 1, 2, 3).to(self._dtype)
-        x_N2LHW = x_N2LHW.contiguous(memory_format=torch.channels_last_3d)
-        # float32 means it: no TF32, and an algorithm that gives the same bits again
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            return self._network.extract_features(x_N2LHW).mean(2)
+        return self._encoder.clips(self._decoded(x_NL))
+
+    def begin(self, num_frames: int) -> Callable[[Tensor], Tensor]:
+        """A clip of `num_frames` frames: takes encoded flow (N, H, W, 2), gives float32 (t, D)."""
+        push = self._encoder.begin(num_frames)
+        return lambda x_N: push(self._decoded(x_N))
+
+    def _decoded(self, x: Tensor) -> Tensor:
+        return decode(x.to(self.device), self.config.max_px, self.config.quantisation)
 
     def identity(self) -> dict[str, Any]:
         """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
         config = {
             **asdict(self.config),
             "raft": self._flow.network.identity(),
-            "i3d": {**asdict(self.config.i3d), "weights": self.weights_sha256},
+            "i3d": {**self.config.i3d.identity(), "weights": self.weights_sha256},
         }
         return {"name": self.name, "version": 1, "network": "i3d", "interpolation": INTERPOLATION, **config}
 

@@ -14,8 +14,8 @@ after the trunk: T' = ceil(T / 8), H' = ceil(H / 32).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from extractors.base import Window
-
-MIN_FRAMES = 9  # fewer leave one step after the trunk, and the last pool spans two
+from extractors.dense_grid import MIN_FRAMES, DenseGrid, Mode, grid_of
+from extractors.preprocess import GEOMETRIES, Geometry
 
 # Channels of an Inception module: 1x1 | 1x1 -> 3x3 | 1x1 -> 3x3 | pool -> 1x1 (fig. 3 of the paper)
 _MIXED = {
@@ -47,11 +47,14 @@ class I3DConfig:
 
     weights: str = "i3d-rgb-kinetics"  # a name of the weight table, or a file
     width: float = 1.0  # of all channel counts; must be that of the weights
-    resize: int = 256  # px, short side
+    resize: int = 256  # px, short side; see `geometry`
     crop: int | None = 224  # px, square, from the middle; none: the whole frame
     window: Window = field(default_factory=lambda: Window(16, 16))
     # bfloat16: twice as fast on a CPU that knows it, features with a cosine of 0.9999 to float32's
     precision: Literal["float32", "bfloat16"] = "float32"
+    # dense: the whole video as one clip, a feature every 8 frames, whatever the window (see `dense_grid`)
+    mode: Mode = "windows"
+    geometry: Geometry = "short-side"  # how frames are brought to size: see `preprocess`
 
     def __post_init__(self) -> None:
         if self.window.length < MIN_FRAMES:
@@ -62,6 +65,26 @@ class I3DConfig:
             raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}")
         if self.width <= 0:
             raise ValueError(f"width scales channel counts and must be positive, got {self.width}")
+        if self.geometry not in GEOMETRIES:
+            raise ValueError(f"geometry is one of {', '.join(GEOMETRIES)}, got {self.geometry!r}")
+        self.grid  # noqa: B018  checks the mode
+
+    @property
+    def grid(self) -> Window | DenseGrid:
+        """When features are."""
+        return grid_of(self.mode, self.window)
+
+    def identity(self) -> dict[str, Any]:
+        """What changes the numbers. Settings of later versions are named only where they are in use:
+        what was made before is still found."""
+        values = asdict(self)
+        if self.mode == "windows":
+            del values["mode"]
+        else:
+            del values["window"]
+        if self.geometry == "short-side":
+            del values["geometry"]
+        return values
 
     @property
     def needed_weights(self) -> tuple[str, ...]:
@@ -91,10 +114,17 @@ class I3D(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.logits = None if num_classes is None else Logits(self.dim, num_classes)
 
+    def trunk(self) -> Iterator["Layer"]:
+        """Layers up to Mixed_5c, in order."""
+        for name in self._trunk:
+            layer = self.get_submodule(name)
+            assert isinstance(layer, Layer)
+            yield layer
+
     def features_map(self, x_NCTHW: Tensor) -> Tensor:
         """Output of Mixed_5c: (N, D, T', H', W')."""
-        for name in self._trunk:
-            x_NCTHW = self.get_submodule(name)(x_NCTHW)
+        for layer in self.trunk():
+            x_NCTHW = layer(x_NCTHW)
         return x_NCTHW
 
     def extract_features(self, x_NCTHW: Tensor) -> Tensor:
@@ -113,12 +143,19 @@ class I3D(nn.Module):
         return self.logits(self.dropout(self.extract_features(x_NCTHW)))
 
 
-class Unit3D(nn.Module):
+class Layer(nn.Module):
+    """A layer of the trunk. `reach`: kernel and stride over time."""
+
+    reach: tuple[int, int]
+
+
+class Unit3D(Layer):
     """Convolution, batch norm, ReLU."""
 
     def __init__(self, in_channels: int, channels: int, kernel: int = 1, stride: int = 1) -> None:
         super().__init__()
         assert kernel % 2 == 1
+        self.reach = (kernel, stride)
         # One step apart, "SAME" is the same on both sides whatever the size, and costs no copy.
         padding = kernel // 2 if stride == 1 else 0
         self.conv3d = nn.Conv3d(in_channels, channels, kernel, stride, padding, bias=False)
@@ -131,7 +168,7 @@ class Unit3D(nn.Module):
         return F.relu(self.bn(conv(x_NCTHW)), inplace=True)
 
 
-class MaxPool(nn.Module):
+class MaxPool(Layer):
     """Max-pooling with "SAME" padding, of values that are never negative (each follows a ReLU).
 
     TensorFlow pads with zeros. For such values the pool's own padding, which never wins, gives
@@ -142,14 +179,17 @@ class MaxPool(nn.Module):
         super().__init__()
         assert all(k % 2 or s > 1 for k, s in zip(kernel, stride, strict=True))
         self.kernel, self.stride = kernel, stride
+        self.reach = (kernel[0], stride[0])
 
     def forward(self, x_NCTHW: Tensor) -> Tensor:
         before = same_padding(x_NCTHW.shape[2:], self.kernel, self.stride)[-2::-2]  # T, H, W
         return F.max_pool3d(x_NCTHW, self.kernel, self.stride, before, ceil_mode=True)
 
 
-class Mixed(nn.Module):
+class Mixed(Layer):
     """Four parallel branches, concatenated."""
+
+    reach = (3, 1)
 
     def __init__(self, in_channels: int, channels: Sequence[int]) -> None:
         super().__init__()
@@ -212,7 +252,7 @@ def _mixed_out(channels: Sequence[int], width: float) -> int:
     return sum(_scaled(c, width) for c in (b0, b1b, b2b, b3b))
 
 
-def _trunk(in_channels: int, width: float) -> Iterator[tuple[str, nn.Module]]:
+def _trunk(in_channels: int, width: float) -> Iterator[tuple[str, Layer]]:
     """Layers up to Mixed_5c, in order."""
     c64, c192 = _scaled(64, width), _scaled(192, width)
     yield "Conv3d_1a_7x7", Unit3D(in_channels, c64, kernel=7, stride=2)

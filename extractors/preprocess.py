@@ -3,40 +3,68 @@
 Shapes: N frames, H W pixels.
 """
 
+from typing import Literal, get_args
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Geometry = Literal["short-side", "charades"]
+GEOMETRIES: tuple[Geometry, ...] = get_args(Geometry)
 INTERPOLATION = "bilinear, antialiased, uint8"  # part of every identity: another one moves the features
+_CHARADES_PX = 320  # long side of the frames that the data set comes as
+
+
+def resize(rgb_NHWC: Tensor, size: int, geometry: Geometry = "short-side") -> Tensor:
+    """Frames (N, H, W, 3) as a recipe wants them, `size` being that of the short side in px: uint8.
+
+    - `short-side`: see `resize_short_side`
+    - `charades`: see `resize_charades`
+    """
+    return (resize_short_side if geometry == "short-side" else resize_charades)(rgb_NHWC, size)
 
 
 def resize_short_side(rgb_NHWC: Tensor, size: int) -> Tensor:
     """Frames (N, H, W, 3) with the short side brought to `size` px, smaller or larger: uint8.
 
-    The long side keeps the aspect ratio, rounded down. Within one grey level of PIL's bilinear:
-    on a CPU by the same fixed-point arithmetic, on a GPU in float32, rounded.
-    ValueError for anything but such frames.
+    The long side keeps the aspect ratio, rounded down. ValueError for anything but such frames.
     """
-    if rgb_NHWC.dim() != 4 or rgb_NHWC.shape[-1] != 3 or rgb_NHWC.dtype != torch.uint8:
-        raise ValueError(f"need uint8 frames (N, H, W, 3), got {rgb_NHWC.dtype} {tuple(rgb_NHWC.shape)}")
+    _check_frames(rgb_NHWC)
     height, width = rgb_NHWC.shape[1:3]
     short = min(height, width)
     if short == size:
         return rgb_NHWC
-    x_NCHW = rgb_NHWC.permute(0, 3, 1, 2)  # channels-last strides: the fast path, no copy
-    if rgb_NHWC.is_cuda:
-        x_NCHW = x_NCHW.float()
-    out = (size * height // short, size * width // short)
-    x_NCHW = F.interpolate(x_NCHW, out, mode="bilinear", align_corners=False, antialias=True)
-    if rgb_NHWC.is_cuda:
-        x_NCHW = x_NCHW.round_().clamp_(0, 255).byte()
-    return x_NCHW.permute(0, 2, 3, 1)
+    return _interpolate(rgb_NHWC, (size * height // short, size * width // short))
 
 
-def center_crop(rgb_NHWC: Tensor, size: int | None) -> Tensor:
-    """The middle `size` x `size` px of frames (N, H, W, C); an odd pixel left over falls below and right.
+def resize_charades(rgb_NHWC: Tensor, size: int) -> Tensor:
+    """Frames (N, H, W, 3) with a long side of at most 320 px, then a short side of at least `size`: uint8.
 
-    No size: the whole frame.
+    The first is how the data set's own frames were made (by FFmpeg, other sides rounded), the second how
+    `charades_dataset_full.py` of piergiaj/pytorch-i3d reads them (`cv2.resize` by a factor, which
+    is to the pixel not the ratio of the rounded widths; within one grey level of it).
+    ValueError for anything but such frames.
+    """
+    _check_frames(rgb_NHWC)
+    height, width = rgb_NHWC.shape[1:3]
+    if max(height, width) > _CHARADES_PX:
+        scale = _CHARADES_PX / max(height, width)
+        height, width = max(1, round(height * scale)), max(1, round(width * scale))
+        rgb_NHWC = _interpolate(rgb_NHWC, (height, width))
+    if min(height, width) >= size:
+        return rgb_NHWC
+    scale = size / min(height, width)
+    # one more pixel, as the network library rounds sizes down
+    rgb_NHWC = torch.cat([rgb_NHWC, rgb_NHWC[:, -1:]], dim=1)
+    rgb_NHWC = torch.cat([rgb_NHWC, rgb_NHWC[:, :, -1:]], dim=2)
+    return _interpolate(rgb_NHWC, scale=scale)[:, : round(height * scale), : round(width * scale)]
+
+
+def center_crop(rgb_NHWC: Tensor, size: int | None, geometry: Geometry = "short-side") -> Tensor:
+    """The middle `size` x `size` px of frames (N, H, W, C). No size: the whole frame.
+
+    An odd pixel left over falls below and right; with `charades`, where half of what is left over is
+    rounded to even, to either side.
     """
     if size is None:
         return rgb_NHWC
@@ -44,4 +72,25 @@ def center_crop(rgb_NHWC: Tensor, size: int | None) -> Tensor:
     if min(height, width) < size:
         raise ValueError(f"cannot crop {size} px from frames of {width}x{height}: resize them first")
     top, left = (height - size) // 2, (width - size) // 2
+    if geometry == "charades":
+        top, left = round((height - size) / 2), round((width - size) / 2)
     return rgb_NHWC[:, top : top + size, left : left + size]
+
+
+def _check_frames(rgb_NHWC: Tensor) -> None:
+    if rgb_NHWC.dim() != 4 or rgb_NHWC.shape[-1] != 3 or rgb_NHWC.dtype != torch.uint8:
+        raise ValueError(f"need uint8 frames (N, H, W, 3), got {rgb_NHWC.dtype} {tuple(rgb_NHWC.shape)}")
+
+
+def _interpolate(rgb_NHWC: Tensor, size: tuple[int, int] | None = None, scale: float | None = None) -> Tensor:
+    """Frames of another size (height, width), or enlarged by a factor; within one grey level of PIL's.
+
+    On a CPU by the same fixed-point arithmetic, on a GPU in float32, rounded.
+    """
+    x_NCHW = rgb_NHWC.permute(0, 3, 1, 2)  # channels-last strides: the fast path, no copy
+    if rgb_NHWC.is_cuda:
+        x_NCHW = x_NCHW.float()
+    x_NCHW = F.interpolate(x_NCHW, size, scale, mode="bilinear", align_corners=False, antialias=True)
+    if rgb_NHWC.is_cuda:
+        x_NCHW = x_NCHW.round_().clamp_(0, 255).byte()
+    return x_NCHW.permute(0, 2, 3, 1)

@@ -9,11 +9,10 @@ at most `max_gap` frames is interpolated; beyond that its coordinates and score 
 says so. A window in which nobody is found gives a zero vector, whatever the network.
 
 Shapes: S sampled frames, T windows, N windows of a batch, P persons, L frames of a window, J = 17 joints,
-D features.
+D features; C channels of the network's last block.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,9 @@ from extractors.skeleton_input import (
 )
 from extractors.weights import fit_state, load_weights
 
+# COCO's joints of head, left and right arm, left and right leg
+PARTS = ([0, 1, 2, 3, 4], [5, 7, 9], [6, 8, 10], [11, 13, 15], [12, 14, 16])
+
 
 class SkeletonFeatures:
     """Joints of a video -> windows of its main persons -> one vector each. Results stay on `device`."""
@@ -41,16 +43,16 @@ class SkeletonFeatures:
 
     def __init__(self, config: SkeletonConfig, device: torch.device) -> None:
         """Finds, verifies and loads the weights; WeightsError or ValueError where they do not fit."""
-        self.config, self.device, self.window = config, device, config.window
+        self.config, self.device, self.grid = config, device, config.grid
         loaded = load_weights(config.weights)
         network = build_graph(config)
         load_graph_state(network, loaded.state, str(loaded.path))
         self.weights_sha256 = loaded.sha256
-        self.dim = network.dim
+        self.dim = network.dim * (len(PARTS) if config.pooling == "parts" else 1)
         self._network = network.eval().requires_grad_(False).to(device)
 
     def features(self, joints: Joints, batch: int = 32) -> Tensor:
-        """One vector per window of the video: (T, D) float32, T = ceil(S / stride); zero without anyone."""
+        """One vector per window of the video: (T, D) float32, T as its grid says; zero without anyone."""
         windows = Windows(joints, self.config)
         rows = [
             self.clips(torch.from_numpy(windows.clips(slice(start, start + batch))))
@@ -65,11 +67,19 @@ class SkeletonFeatures:
         someone_N = (x_NPLJ3[..., 2] > 0).flatten(1).any(1)
         # float32 means it: no TF32, and an algorithm that gives the same bits again
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            return self._network(x_NPLJ3) * someone_N[:, None]
+            map_NPCTJ = self._network.features_map(x_NPLJ3)
+        return self._pool(map_NPCTJ) * someone_N[:, None]
+
+    def _pool(self, map_NPCTJ: Tensor) -> Tensor:
+        """Means over persons and time, and over the joints of the body or of each of its parts: (N, D)."""
+        if self.config.pooling == "body":
+            return map_NPCTJ.mean((1, 3, 4))
+        map_NCJ = map_NPCTJ.mean((1, 3))
+        return torch.cat([map_NCJ[..., joints].mean(-1) for joints in PARTS], dim=1)
 
     def identity(self) -> dict[str, Any]:
         """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
-        return {"name": self.name, "version": 1, **asdict(self.config), "weights": self.weights_sha256}
+        return {"name": self.name, "version": 1, **self.config.identity(), "weights": self.weights_sha256}
 
 
 def build_graph(config: SkeletonConfig) -> GraphConvNet:
@@ -83,7 +93,7 @@ class Windows:
     def __init__(self, joints: Joints, config: SkeletonConfig) -> None:
         self.config, self.size = config, (joints.width, joints.height)
         self.people: list[Person] = people(joints, min_score=config.min_score, max_gap=config.max_gap)
-        self.frames_TL = config.window.frames_KL(joints.num_frames)
+        self.frames_TL = config.grid.frames_KL(joints.num_frames)
         self.chosen_TP = choose(self.people, self.frames_TL, config.persons)
 
     def __len__(self) -> int:

@@ -1,13 +1,15 @@
 """Settings of the skeleton extractor, apart from its network: reading settings loads nothing of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from extractors.base import Window
+from extractors.dense_grid import CenteredWindow, Mode, grid_of
 
 GraphNetwork = Literal["aagcn", "stgcn++"]
 Origin = Literal["picture", "person"]
+Pooling = Literal["body", "parts"]
 Stream = Literal["joint", "bone", "motion"]
 
 
@@ -58,13 +60,37 @@ class SkeletonConfig:
     origin: Origin = "picture"  # of the coordinates, likewise
     min_score: float = 0.01  # a joint with no more is missing
     max_gap: int = 8  # frames; longer gaps are not filled
+    # body: the mean over all joints, as pyskl's classifier sees it; parts: of head, arms, legs one by one
+    pooling: Pooling = "body"
+    # dense: windows of `window.length` frames, an odd number, around the steps of dense I3D features
+    mode: Mode = "windows"
 
     def __post_init__(self) -> None:
         if self.persons < 1 or self.max_gap < 0 or not 0 <= self.min_score < 1:
             raise ValueError(f"need persons >= 1, max_gap >= 0 and 0 <= min_score < 1, got {self}")
         if self.stream not in ("joint", "bone", "motion") or self.origin not in ("picture", "person"):
             raise ValueError(f"stream is joint, bone or motion, origin is picture or person, got {self}")
-        self.size  # noqa: B018  checks it
+        if self.pooling not in ("body", "parts"):
+            raise ValueError(f"pooling is body or parts, got {self.pooling!r}")
+        self.size, self.grid  # noqa: B018  checks them
+
+    @property
+    def grid(self) -> Window | CenteredWindow:
+        """When features are, and which frames each sees."""
+        grid = grid_of(self.mode, self.window)
+        return grid if isinstance(grid, Window) else CenteredWindow(self.window.length, grid)
+
+    def identity(self) -> dict[str, Any]:
+        """What changes the numbers. Settings of later versions are named only where they are in use:
+        what was made before is still found."""
+        values = asdict(self)
+        if self.pooling == "body":
+            del values["pooling"]
+        if self.mode == "windows":
+            del values["mode"]
+        else:
+            values["window"] = self.window.length
+        return values
 
     @property
     def size(self) -> GraphSize:

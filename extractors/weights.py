@@ -7,21 +7,17 @@ address it is published at. A file whose digest is known is checked every time i
 import hashlib
 import logging
 import os
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from extractors.download import DownloadError, Progress, fetch
 from extractors.weight_files import FILES, WeightFile
+from extractors.weight_pins import PINS, pin
+from extractors.weight_state import WeightsError, fit_state, read_state
 
 __all__ = [
     "FILES",
@@ -40,30 +36,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 _SHIPPED = Path(__file__).parent / "weights"
-
-
-class _Unread:
-    """Stands for what lies beside the tensors of a checkpoint and is not needed."""
-
-    def __init__(self, *_arguments: object) -> None:
-        pass
-
-
-def _harmless() -> list[Any]:
-    """Beyond tensors: arrays of numpy (1 or 2), and mmengine's logs, which its checkpoints also hold."""
-    array, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
-    multiarray = [
-        (made_by, f"numpy.{core}.multiarray.{name}")
-        for core in ("core", "_core")
-        for made_by, name in ((array, "_reconstruct"), (scalar, "scalar"))
-    ]
-    kinds = {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")}
-    unread = [(_Unread, "mmengine.logging.history_buffer.HistoryBuffer"), (_Unread, "builtins.getattr")]
-    return [*multiarray, np.ndarray, np.dtype, *kinds, *unread]
-
-
-class WeightsError(ValueError):
-    """Weights are missing, damaged or not what they should be; the message says which and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +88,8 @@ def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> dic
         try:
             found[name] = path if path else _download(FILES[name], progress)
         except DownloadError as error:
-            failed.append(f"  {FILES[name].file}  {FILES[name].url}\n    {error}")
+            source = FILES[name].url or "shipped with the package"
+            failed.append(f"  {FILES[name].file}  {source}\n    {error}")
     if failed:
         looked = ", ".join(str(folder) for folder in search_folders())
         raise WeightsError(
@@ -131,36 +104,21 @@ def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> dic
 def load_weights(name: str, progress: Progress | None = None) -> LoadedWeights:
     """Find or fetch, verify, and load; `name` is one of `FILES` or a path.
 
-    WeightsError where the file is missing, is not the published one, is damaged, or holds
-    anything but tensors (nothing in it is ever run).
+    WeightsError where the file is missing, is not the published one (of a file without a published
+    digest: not the one that was used first), is damaged, or holds anything but tensors (nothing in it
+    is ever run).
     """
     path = fetch_weights([name], progress)[name]
     entry = FILES.get(name)
     if entry is not None:
         verify(path, entry.digest)
-        if entry.warning:
-            logger.warning("%s: %s", path, entry.warning)
-    return LoadedWeights(path, file_digest(path, "sha256"), _read_state(path))
-
-
-def fit_state(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Put all weights into `network`; WeightsError names the first keys that do not fit.
-
-    Only a batch norm's count of batches may be missing: frozen and exported ones have none.
-    """
-    own = network.state_dict()
-    state = {**{key: own[key] for key in own if key.endswith("num_batches_tracked")}, **state}
-    misfits = [f"{key} is missing" for key in own.keys() - state.keys()]
-    misfits += [f"{key} is not of this network" for key in state.keys() - own.keys()]
-    misfits += [
-        f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
-        for key in own.keys() & state.keys()
-        if state[key].shape != own[key].shape
-    ]
-    if misfits:
-        some = "; ".join(sorted(misfits)[:3])
-        raise WeightsError(f"{source} does not fit {type(network).__name__} ({len(misfits)} misfits): {some}")
-    network.load_state_dict(state)
+    loaded = LoadedWeights(path, file_digest(path, "sha256"), read_state(path))
+    if entry is not None and entry.url and entry.digest is None:
+        _check_pin(entry, loaded)
+    entry = entry or _doubtful(path)
+    if entry is not None and entry.warning:
+        logger.warning("%s: %s", path, entry.warning)
+    return loaded
 
 
 def verify(path: Path, digest: str | None) -> None:
@@ -195,29 +153,43 @@ def _digest(path: Path, kind: str, size: int, _mtime_ns: int) -> str:
         return hashlib.file_digest(file, lambda: sha1).hexdigest()
 
 
+def _doubtful(path: Path) -> WeightFile | None:
+    """The entry that warns of this content, under whatever name it lies."""
+    warned = (entry for entry in FILES.values() if entry.warning and entry.digest)
+    return next((entry for entry in warned if _mismatch(path, entry.digest) is None), None)
+
+
+def _check_pin(entry: WeightFile, loaded: LoadedWeights) -> None:
+    """Of a file without a published digest: it is the one that was used first, which may be now."""
+    try:
+        known = pin(cache_folder(), entry.file, loaded.sha256)
+    except OSError as error:
+        logger.warning("%s cannot be pinned in %s: %s", loaded.path, cache_folder(), error)
+        return
+    if problem := _mismatch(loaded.path, known):
+        raise WeightsError(
+            f"{loaded.path} is not the file that was first used under this name: {problem}; put that one "
+            f"back, or, if this one is meant, take {entry.file} out of {cache_folder() / PINS}"
+        )
+
+
 def _download(entry: WeightFile, progress: Progress | None) -> Path:
     if entry.url is None:
-        raise WeightsError(
-            f"weights {entry.name}: {_SHIPPED / entry.file} is not in this package; train it (scripts/), "
+        raise DownloadError(
+            f"weights {entry.name}: {_SHIPPED / entry.file} is not in this package; train it (make weights), "
             "or name other weights, such as those of the preset kinetics"
         )
     path = cache_folder() / entry.file
-    fetch(entry.url, path, problem=lambda part: _mismatch(part, entry.digest), progress=progress)
+    fetch(entry.url, path, problem=lambda part: _problem(part, entry), progress=progress)
     return path
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors or torch file, without running anything in it."""
+def _problem(part: Path, entry: WeightFile) -> str | None:
+    """What is wrong with a download; without a digest to go by, that it cannot be read."""
+    if entry.digest:
+        return _mismatch(part, entry.digest)
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals(_harmless()):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise WeightsError(f"{path} cannot be read as weights: {reason or type(error).__name__}") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds {type(state).__name__}, not tensors by name")
-    return state
+        read_state(part, Path(entry.file).suffix)
+    except WeightsError as error:
+        return str(error)
+    return None

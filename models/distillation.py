@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.bank import SnippetBank, Snippets
 from models.masking import masked
 
 Relations = Literal["correlation", "layer-norm", "none"]
@@ -30,7 +31,7 @@ _EPS = 1e-6  # of variances: a channel or a saliency that never changes counts a
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig:
-    """Weights of the three terms and what they depend on.
+    """Weights of the three terms (0: the term is off) and what they depend on.
 
     All [ours]; the defaults are those that did best on simulated features.
     """
@@ -41,6 +42,7 @@ class DistillationConfig:
     tau: float = 0.07  # temperature of the contrast
     dim: int = 128  # P
     max_negatives: int = 4096  # R at most: snippets taken evenly from the batch beyond that
+    bank: int | None = None  # so many labelled snippets of earlier batches are negatives, too; none: no bank
     relations: Relations = "correlation"  # raw covariance ("none") grows with the teacher's scale
     saliency: Saliency = "zscore"  # raw saliency forces the teacher's scale on the student
 
@@ -49,6 +51,8 @@ class DistillationConfig:
             raise ValueError(f"weights of the terms cannot be negative, got {self}")
         if not self.tau > 0 or min(self.dim, self.max_negatives) < 1:
             raise ValueError(f"need tau > 0, dim >= 1 and max_negatives >= 1, got {self}")
+        if self.bank is not None and self.bank < 1:
+            raise ValueError(f"need bank >= 1 or none, got {self}")
         if self.relations not in ("correlation", "layer-norm", "none"):
             raise ValueError(f"relations is correlation, layer-norm or none, got {self.relations!r}")
         if self.saliency not in ("zscore", "raw"):
@@ -63,27 +67,34 @@ def atomic_loss(
     *,
     tau: float = 0.07,
     max_negatives: int = 4096,
+    bank: Snippets | None = None,
 ) -> Tensor:
     """L_Atomic: each snippet of the student is like the teacher's same snippet and unlike others [paper].
 
-    InfoNCE on unit vectors z [ours], n over t and its negatives:
+    InfoNCE on projections of the features, brought to unit length as z [ours], n over t and its negatives:
 
         mean_t  -log( exp(z^S_t . z^T_t / tau) / sum_n exp(z^S_t . z^T_n / tau) )
 
     Negatives are the other real snippets of the batch, of whatever video, that share no label with t; two
     snippets without any label share none. A target of at least 0.5 is a label, so that for unlabelled videos
-    it may be the teacher's own probabilities. Gradient goes to both inputs.
+    it may be the teacher's own probabilities. `bank` holds further snippets, projected as the teacher's are,
+    under the same rule. Gradient goes to both inputs, since both are projections to be learned.
     """
     real_BT = mask_BT > 0
     student_NP, teacher_NP = (F.normalize(x[real_BT], dim=-1) for x in (student_BTP, teacher_BTP))
     if not len(student_NP):
         return _zero(student_BTP, mask_BT)
-    label_NK = (target_BTK[real_BT] >= 0.5).to(student_NP.dtype)
+    label_NK = _labels(target_BTK[real_BT], student_NP)
     index_N = torch.arange(len(student_NP), device=student_NP.device)
     index_R = index_N[:: -(-len(index_N) // max_negatives)]
     shared_NR = (label_NK @ label_NK[index_R].T > 0) | (index_N[:, None] == index_R)
+    other_RP = teacher_NP[index_R]
+    if bank is not None:
+        shared_NM = label_NK @ _labels(bank.target_MK, student_NP).T > 0
+        shared_NR = torch.cat([shared_NR, shared_NM], dim=1)
+        other_RP = torch.cat([other_RP, F.normalize(bank.features_MC, dim=-1)])
     positive_N1 = (student_NP * teacher_NP).sum(-1, keepdim=True) / tau
-    negative_NR = (student_NP @ teacher_NP[index_R].T / tau).masked_fill(shared_NR, -torch.inf)
+    negative_NR = (student_NP @ other_RP.T / tau).masked_fill(shared_NR, -torch.inf)
     return (torch.cat([positive_N1, negative_NR], dim=1).logsumexp(1) - positive_N1[:, 0]).mean()
 
 
@@ -138,29 +149,32 @@ class AtomicProjector(nn.Module):
 class Distillation(nn.Module):
     """The three terms between a student and one frozen teacher; of several teachers, the sum [paper].
 
-    `weights` holds what to multiply each term with.
+    `weights` holds what to multiply each term with: those that are on.
 
     Owns what has to be learned for the comparison: a projection of either side for L_Atomic, and, where
     widths differ, a 1x1 projection of the student's features to the teacher's width for the other two
-    [ours]. Its parameters belong to the student's optimiser; after training it is thrown away. It does
-    not own the teacher.
+    [ours]; and the memory bank, if there is one. Its parameters belong to the student's optimiser; after
+    training it is thrown away. It does not own the teacher.
     """
 
     def __init__(self, student_dim: int, teacher_dim: int, config: DistillationConfig) -> None:
         super().__init__()
         self.config = config
-        self.weights = {
+        weights = {
             "atomic": config.atomic,
             "global": config.global_relations,
             "boundary": config.boundary,
         }
-        self.student_head = AtomicProjector(student_dim, config.dim)
-        self.teacher_head = AtomicProjector(teacher_dim, config.dim)
-        same = student_dim == teacher_dim
-        self.match = nn.Identity() if same else nn.Linear(student_dim, teacher_dim)
+        self.weights = {name: weight for name, weight in weights.items() if weight > 0}
+        if "atomic" in self.weights:
+            self.student_head = AtomicProjector(student_dim, config.dim)
+            self.teacher_head = AtomicProjector(teacher_dim, config.dim)
+        matching = self.weights.keys() & {"global", "boundary"} and student_dim != teacher_dim
+        self.match = nn.Linear(student_dim, teacher_dim) if matching else nn.Identity()
+        self.bank = SnippetBank(config.bank) if config.bank is not None else None
 
     def forward(self, student_BTC: Tensor, teacher_BTC: Tensor, target_BTK: Tensor, mask_BT: Tensor) -> Terms:
-        """Terms "atomic", "global", "boundary", not yet weighted; the two widths C may differ.
+        """Those of "atomic", "global", "boundary" that are on, not yet weighted; the two widths C may differ.
 
         `mask_BT` is 1 at real steps of videos for which there is a teacher. `target_BTK` says which snippets
         share a label: ground truth, or probabilities of the teacher for unlabelled videos.
@@ -172,16 +186,39 @@ class Distillation(nn.Module):
             student_BTC = masked(student_BTC.float(), mask_BT)
             teacher_BTC = masked(teacher_BTC.detach().float(), mask_BT)
             matched_BTC = self.match(student_BTC)
-            projected = self.student_head(student_BTC), self.teacher_head(teacher_BTC)
-            return {
-                "atomic": atomic_loss(
-                    *projected, target_BTK, mask_BT, tau=config.tau, max_negatives=config.max_negatives
-                ),
-                "global": global_relations_loss(
+            terms: Terms = {}
+            if "atomic" in self.weights:
+                terms["atomic"] = self._atomic(student_BTC, teacher_BTC, target_BTK, mask_BT)
+            if "global" in self.weights:
+                terms["global"] = global_relations_loss(
                     matched_BTC, teacher_BTC, mask_BT, relations=config.relations
-                ),
-                "boundary": boundary_loss(matched_BTC, teacher_BTC, mask_BT, saliency=config.saliency),
-            }
+                )
+            if "boundary" in self.weights:
+                terms["boundary"] = boundary_loss(matched_BTC, teacher_BTC, mask_BT, saliency=config.saliency)
+            return terms
+
+    def _atomic(
+        self, student_BTC: Tensor, teacher_BTC: Tensor, target_BTK: Tensor, mask_BT: Tensor
+    ) -> Tensor:
+        """L_Atomic of the projections; then the batch joins the bank."""
+        held = self.bank.held(teacher_BTC.device) if self.bank is not None else None
+        loss = atomic_loss(
+            self.student_head(student_BTC),
+            self.teacher_head(teacher_BTC),
+            target_BTK,
+            mask_BT,
+            tau=self.config.tau,
+            max_negatives=self.config.max_negatives,
+            bank=held and Snippets(self.teacher_head(held.features_MC), held.target_MK),
+        )
+        if self.bank is not None and self.training:
+            self.bank.add(teacher_BTC, target_BTK, mask_BT)
+        return loss
+
+
+def _labels(target_NK: Tensor, like: Tensor) -> Tensor:
+    """1 where a target counts as a label."""
+    return (target_NK >= 0.5).to(like.dtype)
 
 
 def _covariance(x_BTC: Tensor, mask_BT: Tensor, relations: Relations) -> Tensor:

@@ -10,10 +10,12 @@ from models.masking import masked
 
 
 def classification_loss(logits_BTK: Tensor, target_BTK: Tensor, mask_BT: Tensor) -> Tensor:
-    """L_cls: multi-label binary cross-entropy, summed over classes, mean over real steps.
+    """L_cls: multi-label binary cross-entropy of every step [paper], p the sigmoid of a logit, y its target:
 
-    Padding carries neither loss nor gradient. The normalisation (by steps, not by steps times
-    classes) is that of the authors' public code.
+        -1/N sum_{t,k} ( y log p + (1 - y) log(1 - p) )
+
+    over the N real steps of the batch. That it is the mean over steps and the sum over classes is what
+    the authors' public code does [kin]. Padding carries neither loss nor gradient.
     """
     # the inputs too: what is not finite in the padding would have a gradient that is not
     loss_BTK = F.binary_cross_entropy_with_logits(

@@ -24,10 +24,13 @@ class TCNConfig:
     layers: int = 5  # receptive field 2^(layers + 1) - 1 steps
     dropout: float = 0.5
     standardise: bool = True  # inputs to zero mean, unit variance over the training steps
+    window_steps: int | None = None  # longer videos: crops in training, overlapping windows after it
 
     def __post_init__(self) -> None:
         if self.hidden < 1 or self.layers < 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"need hidden >= 1, layers >= 1 and 0 <= dropout < 1, got {self}")
+        if self.window_steps is not None and self.window_steps < 1:
+            raise ValueError(f"need window_steps >= 1 or none, got {self}")
 
 
 class TCN(TemporalModel):
@@ -35,7 +38,7 @@ class TCN(TemporalModel):
 
     def __init__(self, in_dim: int, num_classes: int, config: TCNConfig) -> None:
         super().__init__()
-        self.hidden = config.hidden
+        self.hidden, self.window_steps = config.hidden, config.window_steps
         self.standardise = Standardise(in_dim) if config.standardise else nn.Identity()
         self.embed = nn.Conv1d(in_dim, config.hidden, 1)
         self.blocks = nn.ModuleList(

@@ -9,8 +9,8 @@ D feature size, K classes.
     scores["a.mp4"].scores_FK, scores["a.mp4"].times_sec_F
 
 All take `videos` (files, folders, or .txt/.csv lists), `out` (the folder of results), and by name:
-`annotations` (a CSV of labels), `preset` and `config` (settings: a preset's name, a file),
-`overrides` ("a.b=c" each, as `--set` takes them), `device` ("auto", "cpu", "cuda:0"), `quiet`. Wrong
+`annotations` (labels: our CSV, or a data set's file), `preset` and `config` (settings: a preset's name, a
+file), `overrides` ("a.b=c" each, as `--set` takes them), `device` ("auto", "cpu", "cuda:0"), `quiet`. Wrong
 use raises ValueError before any work; a video that cannot be done is left out of what is
 returned and named in OUT/failures.jsonl.
 """

@@ -5,14 +5,17 @@ before any work; 130 interrupted; 143 terminated. Heavy imports wait until a com
 """
 
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from pipeline.cli_checks import compare_features, verify
+from pipeline.cli_errors import errors, stop
+from pipeline.cli_weights import app as weights
 
 if TYPE_CHECKING:
     from pipeline.request import Request
@@ -25,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(weights, name="weights")
 
 Videos = Annotated[
     list[Path] | None,
@@ -37,7 +41,14 @@ Out = Annotated[
     Path, typer.Option("--out", "-o", help="Folder of results; what it holds already is not done again.")
 ]
 Labels = Annotated[
-    Path | None, typer.Option("--annotations", "-a", help="CSV: video,start,end,label[,subset]; seconds.")
+    Path | None,
+    typer.Option(
+        "--annotations",
+        "-a",
+        help="Labels. CSV: video,start,end,label[,subset]; seconds. Or ActivityNet-style JSON. Or, as "
+        "published, Charades (JSON or csv), MultiTHUMOS, THUMOS14, TSU (JSON), PKU-MMD (cross-subject.txt "
+        "or cross-view.txt).",
+    ),
 ]
 Model = Annotated[
     Path | None, typer.Option("--checkpoint", help="Score with this trained model; no labels needed.")
@@ -60,6 +71,16 @@ Teachers = Annotated[
 ]
 Modalities = Annotated[
     str, typer.Option("--features", help="Modalities by commas: rgb, flow, skeleton. All from one decode.")
+]
+ShowClasses = Annotated[
+    bool,
+    typer.Option(
+        "--show-classes", help="Print the 5 best classes of each window, by the I3D's own classifier."
+    ),
+]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option("--class-names", help="Their names, one a line, in the order of the classifier."),
 ]
 Unlabelled = Annotated[
     bool, typer.Option("--distill-unlabelled", help="Videos without labels join the distillation.")
@@ -103,6 +124,8 @@ def extract(
     config: ConfigFile = None,
     overrides: Set = None,
     features: Modalities = "rgb",
+    show_classes: ShowClasses = False,
+    class_names: ClassNames = None,
     device: Device = "auto",
 ) -> None:
     """Features of every video, cached in OUT/features; what skeletons are made of, in OUT/joints."""
@@ -110,7 +133,9 @@ def extract(
 
     settings: dict[str, Any] = {"preset": preset, "config": config, "overrides": overrides, "device": device}
     settings["features"] = [name.strip() for name in features.split(",")]
-    _execute(commands.extract, videos, out, settings)
+    show = show_classes or class_names is not None
+    command = partial(commands.extract, show_classes=show, class_names=class_names)
+    _execute(command, videos, out, settings)
 
 
 @app.command()
@@ -182,7 +207,7 @@ def report(
 
     folder = out or out_option
     if folder is None or (out and out_option):
-        _stop(2, "give the folder of results once: augrgb report OUT")
+        stop(2, "give the folder of results once: augrgb report OUT")
     else:
         _execute(commands.report, None, folder, {"device": "cpu", "remember": True})
 
@@ -203,7 +228,7 @@ def synth(
     from pipeline.synthetic import render_practice
 
     progress, total = Progress(), train_videos + test_videos
-    with _errors(), progress.bar("render", total) as bar:
+    with errors(), progress.bar("render", total) as bar:
         rendered = render_practice(
             out,
             seed=seed,
@@ -221,7 +246,7 @@ def doctor() -> None:
     """What is installed, what works, what does not and the fix."""
     from pipeline.doctor import examine
 
-    with _errors():
+    with errors():
         raise typer.Exit(0 if examine() else 1)
 
 
@@ -230,7 +255,7 @@ def presets(
     name: Annotated[str | None, typer.Argument(help="Show every setting of this one.")] = None,
 ) -> None:
     """Complete settings by name."""
-    with _errors():
+    with errors():
         import yaml
 
         from pipeline.config import PRESETS, load_config, to_values
@@ -240,6 +265,10 @@ def presets(
             return
         for preset, build in PRESETS.items():
             typer.echo(f"{preset:12} {(build.__doc__ or '').splitlines()[0]}")
+
+
+app.command()(verify)
+app.command()(compare_features)
 
 
 def _overrides(given: list[str] | None, teachers: str | None, unlabelled: bool = False) -> list[str]:
@@ -259,39 +288,7 @@ def _execute(
     from pipeline import commands
     from pipeline.request import request as make_request
 
-    with _errors():
+    with errors():
         request = make_request(videos, out, **settings, command=shlex.join(["augrgb", *sys.argv[1:]]))
         command(request)
         raise typer.Exit(commands.summary(request))
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Errors that a user can mend, as one message; a signal as a clean stop."""
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        if not _users(error):
-            raise
-        _stop(2, str(error))
-    except KeyboardInterrupt:
-        _stop(130, "interrupted; run the same command again to go on")
-
-
-def _users(error: BaseException) -> bool:
-    """Whether an error is one of the messages we wrote; anything else is our bug and shows where."""
-    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in (
-        "pipeline",
-        "extractors",
-        "models",
-    )
-
-
-def _terminate(*_: object) -> None:
-    _stop(143, "terminated; run the same command again to go on")
-
-
-def _stop(code: int, message: str) -> None:
-    typer.echo(f"augrgb: {message}", err=True)
-    raise SystemExit(code)

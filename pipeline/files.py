@@ -1,8 +1,10 @@
 """Files that are whole or not there: temporary name, fsync, rename."""
 
+import fcntl
 import hashlib
 import json
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -28,17 +30,28 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """`write(file)` into a temporary neighbour, then give it its name: never a part of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # not derived from the name, which may be as long as the file system allows
-    temporary = path.parent / f"{_TMP}{os.getpid()}-{hashlib.sha256(path.name.encode()).hexdigest()[:16]}"
+    temporary = path.parent / f"{_TMP}{secrets.token_hex(8)}"
     try:
-        with temporary.open("wb") as file:
+        with _locked(temporary) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _fsync_folder(path.parent)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    """A new file, locked while it is written: `sweep_temporary` of another process leaves it alone."""
+    while True:
+        with path.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists():  # not swept between creation and lock
+                yield file
+                return
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -57,14 +70,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sweep_temporary(folder: Path) -> int:
-    """Remove temporary files whose process is gone (killed in the middle); returns how many."""
+    """Remove temporary files that nobody is writing (their process was killed); returns how many.
+
+    Who writes holds a lock, which ends with its process: numbers of processes would say nothing about
+    those of another container on the same folder.
+    """
     count = 0
     for path in folder.rglob(f"{_TMP}*"):
-        pid = path.name.removeprefix(_TMP).split("-")[0]
-        if pid.isdigit() and int(pid) != os.getpid() and Path(f"/proc/{pid}").exists():
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                count += 1
+        except (BlockingIOError, FileNotFoundError):
             continue
-        path.unlink(missing_ok=True)
-        count += 1
     return count
 
 

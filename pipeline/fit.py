@@ -26,7 +26,9 @@ from torch.utils.data import DataLoader
 
 from models.base import TemporalModel
 from models.losses import classification_loss
+from models.windows import encode_any_length
 from pipeline.config import TrainConfig
+from pipeline.crops import random_crops
 from pipeline.dataset import Batch, EpochShuffle, Example, collate
 from pipeline.files import write_atomic
 from pipeline.metrics import frame_map
@@ -61,10 +63,17 @@ class Detector(L.LightningModule):
         torch.manual_seed(zlib.crc32(f"{self.seed} {self.current_epoch} {batch_idx}".encode()))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        h_BTC = self.model.encode(batch.x_BTD, batch.mask_BT)
+        if self.model.window_steps is not None:
+            batch = random_crops(batch, self.model.window_steps)
+        h_BTC, own_terms = self.model.encode_with_losses(
+            batch.x_BTD, batch.mask_BT, batch.target_BTK, batch.labelled_BT
+        )
         logits_BTK = self.model.classify(h_BTC)
         loss = classification_loss(logits_BTK, batch.target_BTK, batch.labelled_BT)
         self._note("train_loss", loss, batch.labelled_BT)
+        for name, term in own_terms.items():
+            self._note(name, term, batch.labelled_BT)
+            loss = loss + term
         for teacher, distillation in self.distillations.items():
             taught = batch.teachers.get(teacher)
             if taught is None:  # no video of this batch has it
@@ -76,7 +85,7 @@ class Detector(L.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        logits_BTK = self.model(batch.x_BTD, batch.mask_BT)
+        logits_BTK = self.model.classify(encode_any_length(self.model, batch.x_BTD, batch.mask_BT))
         loss = classification_loss(logits_BTK, batch.target_BTK, batch.mask_BT)
         self._note("val_loss", loss, batch.mask_BT)
         real_BT = batch.mask_BT > 0

@@ -12,8 +12,8 @@ from pipeline.splits import Split
 from pipeline.timeline import Clock
 
 Kind = Literal[
-    "absent_video", "unlabelled_video", "unread_video", "reversed", "outside", "past_end", "duplicate",
-    "overlap", "between_frames", "not_in_training", "not_in_testing",
+    "absent_video", "unlabelled_video", "unread_video", "no_action", "length_differs", "reversed",
+    "outside", "past_end", "duplicate", "overlap", "between_frames", "not_in_training", "not_in_testing",
 ]  # fmt: skip
 
 # kind -> what it is, what is done about it
@@ -21,6 +21,11 @@ POLICIES: Mapping[Kind, tuple[str, str]] = {
     "absent_video": ("labelled videos that are not in the input", "ignored"),
     "unlabelled_video": ("videos without labels", "scored, not trained on or evaluated"),
     "unread_video": ("labelled videos that could not be read", "left out"),
+    "no_action": ("labelled videos in which nothing happens", "kept, without a positive frame"),
+    "length_differs": (
+        "videos whose length is not the one annotated",
+        "times kept; is it the same video, at the same speed?",
+    ),
     "reversed": ("intervals that do not end after their start", "dropped"),
     "outside": ("intervals that lie outside the video", "dropped"),
     "past_end": ("intervals that end after the video", "clipped to its end"),
@@ -80,6 +85,14 @@ def lint(match: Match, clocks: Mapping[str, Clock], split: Split) -> LintReport:
     found["unlabelled_video"] += match.unlabelled
     found["unread_video"] += [video for video in match.labels if video not in clocks]
     read = {video: labels for video, labels in match.labels.items() if video in clocks}
+    found["no_action"] += [
+        video for video, labels in read.items() if not labels.intervals and labels.subset != "unlabelled"
+    ]
+    found["length_differs"] += [
+        f"{video} {labels.duration_sec:.2f} s, found {clocks[video].duration_sec:.2f} s"
+        for video, labels in read.items()
+        if labels.duration_sec is not None and _differs(labels.duration_sec, clocks[video].duration_sec)
+    ]
     cleaned = {video: _clean(labels, clocks[video], found) for video, labels in read.items()}
     positive = {video: _positive(video, kept, clocks[video], found) for video, kept in cleaned.items()}
     for part, absent in (
@@ -152,6 +165,11 @@ def _positive(
         _example(video, i) for i, holds in zip(intervals, holds_N, strict=True) if not holds
     ]
     return {i.label for i, holds in zip(intervals, holds_N, strict=True) if holds}
+
+
+def _differs(stated_sec: float, found_sec: float) -> bool:
+    """By more than rounding and a dropped last frame or two, which data sets' lengths are never free of."""
+    return abs(stated_sec - found_sec) > max(1.0, 0.02 * found_sec)
 
 
 def _example(video: str, interval: Interval) -> str:

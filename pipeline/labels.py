@@ -51,14 +51,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class VideoLabels:
-    """All that is said about one video, by its name in the file; `subset` is None where none is given."""
+    """All that is said about one video, by its name in the file; `subset` is None where none is given.
+
+    `duration_sec` is the length that the file states, if it does: the video itself is not looked at.
+    """
 
     video: str
     subset: Subset | None
     intervals: tuple[Interval, ...]
+    duration_sec: float | None = None
 
     def __post_init__(self) -> None:
         _check_name("video", self.video)
+        if self.duration_sec is not None and not 0 < self.duration_sec < math.inf:
+            raise LabelError(f"the length is {self.duration_sec} s; expected more than 0")
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,16 @@ class Annotations:
     """A whole annotation file.
 
     `classes` is in the order of score columns: sorted, or as a data set numbers them. Either every
-    video has a subset or none has.
+    video has a subset or none has. `dataset` and `remarks` are the parser's: which data set it found
+    the file to be of, and what the user should know about the file as a whole.
     """
 
     videos: tuple[VideoLabels, ...]
     classes: tuple[str, ...]
     source: Path
     sha256: str
+    dataset: str = ""
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = {video.video for video in self.videos}
@@ -236,7 +245,7 @@ def _seconds(column: str, text: str) -> float:
 def _check_name(what: str, name: str) -> None:
     if not name:
         raise LabelError(f"{what} is empty; expected a name")
-    if unprintable := unprintable_character(name):
+    if not name.isprintable() and (unprintable := unprintable_character(name)):  # the first is fast
         raise LabelError(f"{what} {name!r} holds {unprintable}; expected printable text")
 
 

@@ -13,6 +13,7 @@ from extractors.base import Extractor
 from extractors.weights import fetch_weights
 from pipeline.cache import FeatureFile, JointFile
 from pipeline.config import RunConfig
+from pipeline.inputs import UsageError
 from pipeline.progress import Progress
 
 if TYPE_CHECKING:  # who wants RGB alone needs nothing of flow and skeletons
@@ -49,8 +50,7 @@ class Recipe:
             from extractors.pose import require_mmpose
 
             require_mmpose()  # before anything is fetched
-        settings = [getattr(config, part) for name in modalities for part in _SETTINGS[name]]
-        fetch_weights([weights for part in settings for weights in part.needed_weights], progress.fetching)
+        fetch_weights(needed_weights(config, modalities), progress.fetching)
         extractors = {
             name: build_extractor(name, getattr(config, name), device)
             for name in modalities
@@ -83,6 +83,14 @@ class Recipe:
         if self.skeletons is None:
             return None
         return JointFile.locate(out, video, video_sha256, self.skeletons.pose.identity(), self.decode)
+
+
+def needed_weights(config: RunConfig, modalities: Sequence[str]) -> list[str]:
+    """Names of all weights that these modalities load; UsageError for one that there is not."""
+    if unknown := [name for name in modalities if name not in MODALITIES]:
+        raise UsageError(f"no features {', '.join(unknown)!r}; there is: {', '.join(MODALITIES)}")
+    parts = [getattr(config, part) for name in modalities for part in _SETTINGS[name]]
+    return [weights for part in parts for weights in part.needed_weights]
 
 
 def _skeletons(config: RunConfig, device: torch.device) -> Skeletons:

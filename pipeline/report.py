@@ -20,7 +20,16 @@ from pipeline.files import write_atomic
 from pipeline.report_data import Curve, ReportData, VideoPanel
 from pipeline.report_json import MAX_TIMELINES, class_rows, page_json, result_rows
 
-__all__ = ["Curve", "ReportData", "VideoPanel", "write_report"]
+__all__ = [
+    "Curve",
+    "ReportData",
+    "VideoPanel",
+    "content_security_policy",
+    "json_for_script",
+    "read_template",
+    "trusted",
+    "write_report",
+]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("charts.js", "lanes.js", "timeline.js", "videos.js", "main.js")
@@ -51,23 +60,23 @@ def _render(data: ReportData) -> str:
         class_rows=class_rows(data),
         summary=_summary(data),
         settings=list(_flatten(data.run)),
-        island=_json_for_script(page_json(data)),
-        style=_trusted(_read("report.css")),
-        scripts={name: _trusted(text) for name, text in scripts.items()},
-        policy=_content_security_policy(list(scripts.values())),
+        island=json_for_script(page_json(data)),
+        style=trusted(read_template("report.css")),
+        scripts={name: trusted(text) for name, text in scripts.items()},
+        policy=content_security_policy(list(scripts.values())),
     )
 
 
 def _scripts() -> dict[str, str]:
-    page = "\n".join(_read(name) for name in _SCRIPTS)
+    page = "\n".join(read_template(name) for name in _SCRIPTS)
     return {
-        "theme": _read("theme.js"),
+        "theme": read_template("theme.js"),
         "plotly": get_plotlyjs(),  # 4.8 MB; the package has no smaller bundle
         "page": f'"use strict";\n{{\n{page}}}\n',  # a block: one scope for the files, no globals
     }
 
 
-def _content_security_policy(scripts: Sequence[str]) -> str:
+def content_security_policy(scripts: Sequence[str]) -> str:
     """No network, and no script but these; plotly.js needs inline styles and images as data."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
@@ -77,20 +86,21 @@ def _content_security_policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _json_for_script(value: Any) -> Markup:
+def json_for_script(value: Any) -> Markup:
     """JSON that cannot end its <script>, whatever strings are in it."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # pure ASCII: no U+2028 either
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return _trusted(text)
+    return trusted(text)
 
 
-def _trusted(text: str) -> Markup:
+def trusted(text: str) -> Markup:
     """For our own files, and what has been escaped."""
     return Markup(text)  # noqa: S704
 
 
-def _read(name: str) -> str:
+def read_template(name: str) -> str:
+    """Text of a file of the templates."""
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 

@@ -1,15 +1,16 @@
 """What was asked for, checked as a whole before any work."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import RunConfig, load_config, override
+from pipeline.datasets import load_annotations
 from pipeline.files import read_json
 from pipeline.inputs import Inputs, UsageError, find_videos
 from pipeline.job import Job, resolve_device, saved_sources
-from pipeline.labels import read_annotations
 from pipeline.lineup import Lineup
 from pipeline.progress import Progress
 from pipeline.recipe import MODALITIES, RGB, Recipe
@@ -81,15 +82,14 @@ def request(
     if unknown:
         raise UsageError(f"no features {', '.join(unknown)!r}; there is: {', '.join(MODALITIES)}")
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: is a file; --out names a folder")
+    _check_out(out)
     saved = read_json(out / "run.json") if remember else {}
     given = Checkpoint.load(Path(checkpoint)) if checkpoint else None
     settings_file = Path(config) if config else (out / "run.json" if saved else None)
     settings = _settings(given, preset, settings_file, overrides or ())
     if remember and annotations is None:
         annotations = saved.get("annotations")
-    labels = read_annotations(Path(annotations)) if annotations else None
+    labels = load_annotations(Path(annotations)) if annotations else None
     if labels and settings.labels.ignore:
         labels = labels.without(settings.labels.ignore)
     inputs = _inputs(videos) if videos else Inputs(tuple(saved_sources(out)), (), 0)
@@ -100,6 +100,18 @@ def request(
             for one in inputs.rejected:
                 job.fail(result, one.video, "unusable", one.message)
     return Request(job, given, tuple(dict.fromkeys(features)))
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; --out names a folder")
+    nearest = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        owner = nearest.stat().st_uid
+        raise UsageError(
+            f"{out}: user {os.getuid()} may not write in {nearest}, which belongs to user {owner}; name "
+            'another, change its rights, or, in a container, make it first and add --user "$(id -u):$(id -g)"'
+        )
 
 
 def _inputs(videos: str | Path | Sequence[str | Path]) -> Inputs:

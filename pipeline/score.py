@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from models.base import TemporalModel
+from models.windows import encode_any_length
 from pipeline.checkpoint import Checkpoint, CheckpointError
 from pipeline.events import events_from_scores, spreadsheet_safe, write_events
 from pipeline.files import digest, write_atomic
@@ -83,7 +84,7 @@ class Scorer:
         """Of the numbers that score: tensors, class names, kind of model."""
         total = hashlib.sha256()
         for part in self.parts:
-            total.update(digest([list(part.classes), part.config["model"]]).encode())
+            total.update(digest([list(part.classes), part.config["model"], *_unseen(part)]).encode())
             for key, tensor in sorted(part.state.items()):
                 total.update(key.encode() + tensor.numpy().tobytes())
         return total.hexdigest()
@@ -160,12 +161,20 @@ def _locate(
     return ScoreFile(job.out / folder / f"{video}.npz", key)
 
 
+def _unseen(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """Settings of a model that move its scores and that none of its tensors shows, where it has any."""
+    settings = checkpoint.config.get(checkpoint.config["model"], {})
+    found = {name: settings[name] for name in ("heads", "window_steps") if settings.get(name) is not None}
+    return [found] if found else []
+
+
 def _logits(model: TemporalModel, track: FeatureTrack) -> Tensor:
     """Logits (T, K) of a whole video."""
     device = next(model.parameters()).device
     x_1TD = torch.from_numpy(track.data_TD)[None].to(device)
     with torch.inference_mode():
-        return model(x_1TD, torch.ones(x_1TD.shape[:2], device=device))[0]
+        h_1TC = encode_any_length(model, x_1TD, torch.ones(x_1TD.shape[:2], device=device))
+        return model.classify(h_1TC)[0]
 
 
 def save_events(job: Job, scores: Mapping[str, ScoreTrack]) -> None:
@@ -190,18 +199,18 @@ def check_features(checkpoint: Checkpoint, recipe: Recipe) -> None:
     for name, expected in checkpoint.features.items():
         found = recipe.identities[name]
         if found != expected:
-            differing = ", ".join(_differences(expected, found))
+            differing = ", ".join(differences(expected, found))
             raise CheckpointError(
                 f"checkpoint {checkpoint.name!r} expects other {name} features: {differing}; "
                 "score with the settings and weights it was trained with"
             )
 
 
-def _differences(expected: object, found: object, path: str = "") -> list[str]:
+def differences(expected: object, found: object, path: str = "") -> list[str]:
     """Where two JSON values differ, in words."""
     if isinstance(expected, dict) and isinstance(found, dict):
         keys = sorted(expected.keys() | found.keys())
-        parts = (_differences(expected.get(k), found.get(k), f"{path}.{k}" if path else k) for k in keys)
+        parts = (differences(expected.get(k), found.get(k), f"{path}.{k}" if path else k) for k in keys)
         return [text for part in parts for text in part]
     return [] if expected == found else [f"{path} was {expected}, is {found}"]
 

@@ -16,7 +16,7 @@ from extractors.base import Extractor
 class Stream(Protocol):
     """Takes the frames of one video, chunk after chunk, then says what it made of them.
 
-    FeatureStream is one; extractors.tracking.JointStream is another.
+    FeatureStream is one, dense_stream.DenseStream and extractors.tracking.JointStream are others.
     """
 
     def push(self, rgb_NHWC: Tensor) -> None:
@@ -24,6 +24,36 @@ class Stream(Protocol):
 
     def finish(self) -> Any:
         """After the last frame."""
+
+
+class Products:
+    """An extractor's per-frame products of one video: in the end as many as it has frames."""
+
+    def __init__(self, extractor: Extractor) -> None:
+        self._extractor = extractor
+        self._unpaired: Tensor | None = None  # the last frame, where products look one frame ahead
+        self._last: Tensor | None = None  # product
+
+    def of(self, rgb_NHWC: Tensor) -> Sequence[Tensor]:
+        """What the next frames, uint8, complete."""
+        if self._extractor.lookahead:
+            if self._unpaired is not None:
+                rgb_NHWC = torch.cat([self._unpaired, rgb_NHWC])
+            self._unpaired = rgb_NHWC[-1:]
+            if len(rgb_NHWC) == 1:
+                return []
+        products = self._extractor.frames(rgb_NHWC).unbind()
+        self._last = products[-1]
+        return products
+
+    def rest(self) -> Sequence[Tensor]:
+        """After the last frame, what waits for a next one: the last product again; a single frame's own."""
+        if not self._extractor.lookahead:
+            return []
+        assert self._unpaired is not None, "a video has at least one frame"
+        if self._last is None:
+            self._last = self._extractor.frames(torch.cat([self._unpaired] * 2))[0]
+        return [self._last]
 
 
 class FeatureStream:
@@ -35,7 +65,7 @@ class FeatureStream:
 
     def __init__(self, extractor: Extractor, batch_clips: int) -> None:
         self._extractor, self._batch = extractor, batch_clips
-        self._unpaired: Tensor | None = None  # the last frame, where products look one frame ahead
+        self._products = Products(extractor)
         self._held: list[Tensor] = []  # products of frames _first, _first + 1, ...
         self._first = 0
         self._next_window = 0
@@ -44,13 +74,7 @@ class FeatureStream:
 
     def push(self, rgb_NHWC: Tensor) -> None:
         """The next frames of the video, uint8, on the extractor's device."""
-        if self._extractor.lookahead:
-            if self._unpaired is not None:
-                rgb_NHWC = torch.cat([self._unpaired, rgb_NHWC])
-            self._unpaired = rgb_NHWC[-1:]
-            if len(rgb_NHWC) == 1:
-                return
-        self._held.extend(self._extractor.frames(rgb_NHWC).unbind())
+        self._held.extend(self._products.of(rgb_NHWC))
         window = self._extractor.window
         received = self._first + len(self._held)
         while (end := self._next_window * window.stride + window.offset + window.length) <= received:
@@ -58,10 +82,7 @@ class FeatureStream:
 
     def finish(self) -> np.ndarray:
         """After the last frame: the rows of all windows, (T, D) float32."""
-        if self._extractor.lookahead:
-            assert self._unpaired is not None, "a video has at least one frame"
-            still = torch.cat([self._unpaired] * 2)
-            self._held.append(self._held[-1] if self._held else self._extractor.frames(still)[0])
+        self._held.extend(self._products.rest())
         window = self._extractor.window
         received = self._first + len(self._held)
         while self._next_window < window.count(received):

@@ -30,7 +30,8 @@ class Task:
             for video, labels in self.match.labels.items()
             if video in clocks
         }
-        lines = (self.split.describe(), *lint(self.match, clocks, self.split).lines())
+        remarks = self.match.annotations.remarks
+        lines = (*remarks, self.split.describe(), *lint(self.match, clocks, self.split).lines())
         return replace(self, intervals=intervals, lint=lines)
 
     def subset(self, video: str) -> Literal["training", "validation", "testing", "unlabelled"]:

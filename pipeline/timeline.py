@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:  # the decoder's processes need time, not torch
-    from extractors.base import Window
+    from extractors.base import Grid
 
 _INT64_SAFE = 2**62
 
@@ -106,13 +106,13 @@ class Clock:
         return cls(ticks_F, Fraction(*data["time_base"]), float(data["start_sec"]), data["kind"])
 
 
-def centers_sec(window: "Window", num_sampled: int, clock: Clock, fps: float | None) -> np.ndarray:
-    """Middle of each window in seconds from the first frame: (T,) float64.
+def centers_sec(grid: "Grid", num_sampled: int, clock: Clock, fps: float | None) -> np.ndarray:
+    """Middle of what each feature sees in seconds from the first frame: (T,) float64.
 
     On a sampled grid, sample j is at j / fps. Without a rate, times are those of the frames,
-    continued at the average rate where a window reaches past the video.
+    continued at the average rate where a centre lies past the video.
     """
-    centers_T = window.centers_K(num_sampled)
+    centers_T = grid.centers_K(num_sampled)
     if fps is not None:
         return centers_T / float(_fraction(fps))
     sec_F, last = clock.sec_F, clock.num_frames - 1
@@ -121,8 +121,13 @@ def centers_sec(window: "Window", num_sampled: int, clock: Clock, fps: float | N
 
 
 def frames_from_steps(scores_TK: np.ndarray, center_sec_T: np.ndarray, sec_F: np.ndarray) -> np.ndarray:
-    """Step scores to frame scores (F, K): linear between centres, held at both ends."""
-    return np.stack([np.interp(sec_F, center_sec_T, score_T) for score_T in scores_TK.T], axis=1)
+    """Step scores to frame scores (F, K): linear between centres, held at both ends.
+
+    Steps are taken in the order of their centres, which is theirs unless a recipe sees some moments twice.
+    """
+    order = np.argsort(center_sec_T, kind="stable")
+    centers_T = center_sec_T[order]
+    return np.stack([np.interp(sec_F, centers_T, score_T[order]) for score_T in scores_TK.T], axis=1)
 
 
 def targets(intervals: list[tuple[float, float, int]], time_sec: np.ndarray, num_classes: int) -> np.ndarray:

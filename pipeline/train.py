@@ -14,6 +14,7 @@ import torch
 from models import build_model
 from models.base import TemporalModel
 from models.masking import Standardise
+from models.windows import encode_any_length
 from pipeline.checkpoint import Checkpoint, CheckpointError
 from pipeline.config import to_values
 from pipeline.dataset import Example
@@ -126,7 +127,7 @@ def _plan(
     settings = ["model", values["model"], "train", "seed", *(["distillation"] if teachers else [])]
     key = digest(
         {
-            "config": {setting: values[setting] for setting in settings},
+            "config": {setting: _chosen(values[setting]) for setting in settings},
             "classes": list(task.classes),
             "features": features.recipe.identities[modality],
             "teachers": {m: teacher.key for m, teacher in teachers.items()},
@@ -157,7 +158,7 @@ def _lessons(tracks: Tracks, teachers: Mapping[str, Checkpoint]) -> dict[str, di
 def _teach(model: TemporalModel, track: FeatureTrack) -> _Taught:
     x_1TD = torch.from_numpy(track.data_TD)[None]
     with torch.inference_mode():
-        h_1TC = model.encode(x_1TD, torch.ones(x_1TD.shape[:2]))
+        h_1TC = encode_any_length(model, x_1TD, torch.ones(x_1TD.shape[:2]))
         scores_1TK = model.classify(h_1TC).sigmoid()
     return _Taught(h_1TC[0].numpy().copy(), scores_1TK[0].numpy().copy())
 
@@ -245,6 +246,13 @@ def _digest(example: Example, data_sha256: str) -> list[Any]:
     targets = example.target_TK
     digits = digest([list(targets.shape), targets.tobytes().hex()])
     return [example.video, data_sha256, digits, example.labelled, sorted(example.teachers)]
+
+
+def _chosen(settings: Any) -> Any:
+    """A group of settings without what is off: a setting added later leaves earlier keys as they are."""
+    if not isinstance(settings, dict):
+        return settings
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _existing(path: Path, key: str) -> Checkpoint | None:

@@ -21,6 +21,8 @@ import pipeline.synthetic
 from pipeline.synthetic import PRETRAIN_ACTIONS, Scene, SceneSpec
 from pipeline.synthetic.spec import MAX_PERSONS
 from pipeline.synthetic.textures import Domain
+from scripts import any_pose
+from scripts.any_pose import AnyPose
 from scripts.pretrain_clips import color_matrix
 
 logger = logging.getLogger(__name__)
@@ -99,6 +101,7 @@ class People:
             busy=0.85,
         )
         scene = Scene(spec)
+        scene.script = AnyPose.of(scene.script, spec.seed[0])
         for j in range(FRAMES):
             n, moment = s * FRAMES + j, j * (spec.num_frames - 1) // (FRAMES - 1)
             self.array("frames")[n], top_HW = scene.frame_and_top(moment)
@@ -108,7 +111,7 @@ class People:
 
 def people(work: Path, scenes: int, first_seed: int, domain: Domain) -> People:
     """The frames of the world as it is: other code, other folder."""
-    sources = sorted(Path(pipeline.synthetic.__file__).parent.glob("*.py"))
+    sources = [*sorted(Path(pipeline.synthetic.__file__).parent.glob("*.py")), Path(any_pose.__file__)]
     world = hashlib.sha256(b"".join(path.read_bytes() for path in sources) + f"{FRAMES} {SIZE}".encode())
     return People(
         work / f"people-{domain}-{first_seed}-{scenes}-{world.hexdigest()[:8]}", scenes, first_seed, domain

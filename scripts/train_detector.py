@@ -136,7 +136,8 @@ Licence: Apache-2.0.
 
 **Data.** Frames of {scenes:,} scenes of the practice world (`pipeline/synthetic`), six of each, rendered for
 this: no real person, no other data, no other weights; the appearance and the sizes of its training split
-only, and actions that the demo does not ask for.
+only, and no action of the demo: people do other things,
+or hold poses drawn at random.
 
 **Made by** `{command()}`: {recipe.steps:,} steps of AdamW (one cycle, {recipe.lr:g}), batches of
 {recipe.batch}; colours, contrast, sharpness, grain, place and size (0.5 to 1.6 times, and four frames in

@@ -1,11 +1,12 @@
-"""Resizing against PIL, cropping against indices."""
+"""Resizing against PIL and OpenCV, cropping against indices."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from extractors.preprocess import center_crop, resize_short_side
+from extractors.preprocess import center_crop, resize, resize_short_side
 
 
 def _frames(height: int, width: int) -> torch.Tensor:
@@ -67,3 +68,49 @@ def test_crop_is_the_middle_rounded_down() -> None:
     assert torch.equal(center_crop(frames, 4), frames[:, 1:5, 3:7])
     with pytest.raises(ValueError, match="cannot crop 8 px from frames of 10x7"):
         center_crop(frames, 8)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "out"),
+    [
+        (720, 1280, (226, 402)),  # by way of 180x320; 401.8 rounded
+        (1280, 720, (402, 226)),
+        (480, 640, (240, 320)),
+        (240, 320, (240, 320)),
+        (226, 227, (226, 227)),
+        (180, 320, (226, 402)),
+        (200, 301, (226, 340)),
+    ],
+)
+def test_charades_frames_are_320_px_long_and_226_px_high(
+    height: int, width: int, out: tuple[int, int]
+) -> None:
+    frames = _frames(height, width)
+    got = resize(frames, 226, "charades")
+    assert got.shape == (2, *out, 3)
+    if (height, width) == out:
+        assert torch.equal(got, frames)
+
+
+def test_charades_enlarges_as_the_published_reader_does() -> None:
+    """cv2.resize of what is too small, by a factor, within a grey level."""
+    frames = _frames(180, 320)
+    scale = 226 / 180
+    for frame, got in zip(frames.numpy(), resize(frames, 226, "charades").numpy(), strict=True):
+        want = cv2.resize(frame, dsize=(0, 0), fx=scale, fy=scale)
+        assert got.shape == want.shape
+        assert np.abs(got.astype(int) - want).max() <= 1
+
+
+@pytest.mark.parametrize("width", range(224, 232))
+def test_charades_crops_at_half_of_the_rest_rounded_to_even(width: int) -> None:
+    frames = torch.arange(226 * width).view(1, 226, width, 1)
+    left = int(np.round((width - 224) / 2.0))
+    assert torch.equal(center_crop(frames, 224, "charades"), frames[:, 1:225, left : left + 224])
+
+
+def test_unknown_geometry_is_refused() -> None:
+    from extractors.i3d import I3DConfig
+
+    with pytest.raises(ValueError, match="short-side, charades, got 'square'"):
+        I3DConfig(geometry="square")  # type: ignore[arg-type]

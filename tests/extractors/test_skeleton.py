@@ -380,3 +380,18 @@ def test_joints_that_are_no_tracks() -> None:
         replace(joints, person_id_SM=twice)
     with pytest.raises(ValueError, match="whole ids"):
         replace(joints, person_id_SM=joints.person_id_SM.astype(float))
+
+
+def test_parts_are_means_over_their_joints_and_make_up_the_body(config: SkeletonConfig) -> None:
+    windows = torch.rand(3, 2, 32, 17, 3)
+    body = SkeletonFeatures(config, CPU)
+    parts = SkeletonFeatures(replace(config, pooling="parts"), CPU)
+    assert (body.dim, parts.dim) == (16, 80)
+    by_part = parts.clips(windows).reshape(3, 5, 16)
+    sizes = torch.tensor([5, 3, 3, 3, 3])[:, None]
+    torch.testing.assert_close((by_part * sizes).sum(1) / 17, body.clips(windows), rtol=1e-4, atol=1e-5)
+    assert (by_part[:, 0] - by_part[:, 3]).abs().max() > 0
+    assert "pooling" not in body.identity()  # features made before there was a choice are still found
+    assert parts.identity()["pooling"] == "parts"
+    with pytest.raises(ValueError, match="pooling is body or parts"):
+        replace(config, pooling="limbs")

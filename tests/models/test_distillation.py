@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.bank import SnippetBank, Snippets
 from models.distillation import (
     Distillation,
     DistillationConfig,
@@ -112,6 +113,60 @@ def test_atomic_with_fewer_negatives() -> None:
     sim = (F.normalize(student[0], dim=-1) @ F.normalize(teacher[0], dim=-1).T / 0.2).exp()
     wanted = [-torch.log(sim[t, t] / sum(sim[t, n] for n in {t, 0, 3, 6, 9})) for t in range(10)]
     torch.testing.assert_close(loss, torch.stack(wanted).mean())
+
+
+def test_atomic_takes_negatives_from_the_bank() -> None:
+    """Two held snippets, of which the second shares the label of the only snippet there is."""
+    student, teacher = torch.randn(1, 1, 4), torch.randn(1, 1, 4)
+    bank = Snippets(torch.randn(2, 4), torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
+    target = torch.tensor([[[1.0, 0.0]]])
+    loss = atomic_loss(student, teacher, target, torch.ones(1, 1), tau=0.5, bank=bank)
+    s, t, n = (F.normalize(x, dim=-1) for x in (student[0, 0], teacher[0, 0], bank.features_MC[0]))
+    wanted = -torch.log((s @ t / 0.5).exp() / ((s @ t / 0.5).exp() + (s @ n / 0.5).exp()))
+    torch.testing.assert_close(loss, wanted)
+
+
+def test_the_bank_holds_the_latest_labelled_snippets() -> None:
+    bank = SnippetBank(3)
+    assert bank.held(torch.device("cpu")) is None
+    steps = torch.arange(6.0)[None, :, None]
+    target = torch.tensor([[[1.0], [0.2], [0.6], [0.5], [1.0], [1.0]]])
+    bank.add(steps, target, mask_of((5,), 6))  # 1 has no label, 5 is padding
+    bank.add(steps + 10, target, mask_of((1,), 6))
+    bank.add(steps + 20, target * 0, mask_of((6,), 6))
+    held = bank.held(torch.device("cpu"))
+    assert held is not None
+    assert held.features_MC.flatten().tolist() == [3, 4, 10]
+    assert held.target_MK.flatten().tolist() == [0.5, 1, 1]
+
+
+def test_the_bank_is_part_of_the_state() -> None:
+    """A resumed training goes on with what was held, whatever its size."""
+    first, second = build(bank=8), build(bank=8)
+    student, teacher, target, mask = batch()
+    first(student, teacher, target, mask)
+    second.load_state_dict(first.state_dict())
+    for name, term in first(student, teacher, target, mask).items():
+        torch.testing.assert_close(second(student, teacher, target, mask)[name], term, rtol=0, atol=0)
+
+
+def test_the_bank_adds_negatives_of_earlier_batches() -> None:
+    student, teacher, target, mask = batch()
+    target[mask > 0] = torch.eye(K)[torch.arange(int(mask.sum())) % K]
+    with_bank, without = build(bank=100), build()
+    without.load_state_dict({k: v for k, v in with_bank.state_dict().items() if not k.startswith("bank")})
+    args = student, teacher, target, mask
+    wanted = without(*args)
+    torch.testing.assert_close(with_bank(*args), wanted)  # nothing held yet
+    student.requires_grad_()
+    teacher.requires_grad_()
+    second = with_bank(student, teacher, target, mask)["atomic"]
+    assert second > wanted["atomic"]
+    second.backward()
+    assert teacher.grad is None
+    third = with_bank.eval()(*args)["atomic"]
+    assert third > second
+    assert with_bank(*args)["atomic"] == third  # what is only looked at is not held
 
 
 # --- Global and Boundary --------------------------------------------------------------------------
@@ -255,6 +310,41 @@ def test_module_gives_every_term_and_trains_its_own_parts() -> None:
     assert all((gradient(p) != 0).any() for p in distillation.parameters())
 
 
+@pytest.mark.parametrize("off", TERMS)
+def test_each_term_can_be_switched_off(off: str) -> None:
+    """It is not computed, nothing is learned for it, and the others are what they were."""
+    setting = {"atomic": "atomic", "global": "global_relations", "boundary": "boundary"}[off]
+    every, fewer = build(), build(**{setting: 0.0})
+    state = every.state_dict()
+    fewer.load_state_dict({name: state[name] for name in fewer.state_dict()})
+    args = batch()
+    terms, wanted = fewer(*args), every(*args)
+    assert set(terms) == set(fewer.weights) == set(TERMS) - {off}
+    for name, term in terms.items():
+        torch.testing.assert_close(term, wanted[name], rtol=0, atol=0)
+
+
+def test_what_is_off_has_nothing_to_learn() -> None:
+    assert {name.split(".")[0] for name in build(global_relations=0.0, boundary=0.0).state_dict()} == {
+        "student_head",
+        "teacher_head",
+    }
+    assert set(build(atomic=0.0).state_dict()) == {"match.weight", "match.bias"}
+    nothing = build(atomic=0.0, global_relations=0.0, boundary=0.0)
+    assert nothing(*batch()) == {}
+    assert not nothing.state_dict()
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_no_term_has_a_gradient_for_the_teacher(name: str) -> None:
+    student, teacher, target, mask = batch()
+    student.requires_grad_()
+    teacher.requires_grad_()
+    build()(student, teacher, target, mask)[name].backward()
+    assert teacher.grad is None
+    assert (gradient(student)[mask > 0] != 0).any()
+
+
 def test_module_needs_no_match_for_equal_widths() -> None:
     distillation = build(4, 4)
     assert not any(name.startswith("match") for name, _ in distillation.named_parameters())
@@ -302,6 +392,7 @@ def test_module_sums_in_full_precision() -> None:
         {"tau": 0.0},
         {"dim": 0},
         {"max_negatives": 0},
+        {"bank": 0},
         {"relations": "cov"},
         {"saliency": ""},
     ],

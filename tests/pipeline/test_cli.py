@@ -350,3 +350,10 @@ def test_presets_are_listed_and_shown_whole():
     }
     assert "fps: 12.5" in augrgb("presets", "tiny", check=0).stdout
     assert "did you mean" in augrgb("presets", "tinny", check=2).stderr
+
+
+def test_a_folder_of_results_that_may_not_be_written_is_named(practice, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.request.os.access", lambda *_: False)
+    done = augrgb("extract", practice, "--out", tmp_path / "no" / "out", *QUICK, check=2)
+    assert f"may not write in {tmp_path}" in done.stderr
+    assert "--user" in done.stderr

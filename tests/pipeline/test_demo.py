@@ -14,7 +14,7 @@ from pipeline.synthetic import render_practice
 def demo(tmp_path_factory):
     """The demo's videos and results."""
     folder = tmp_path_factory.mktemp("demo")
-    render_practice(folder / "practice", seed=0, train_videos=24, test_videos=12, seconds=20.0, workers=2)
+    render_practice(folder / "practice", seed=0, train_videos=24, test_videos=12, seconds=16.0, workers=2)
     run(
         folder / "practice",
         folder / "out",

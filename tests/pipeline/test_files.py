@@ -36,14 +36,19 @@ def test_the_longest_name_a_file_system_takes_can_be_written(tmp_path):
 
 
 def test_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path):
-    dead = tmp_path / "deep" / ".augrgb-tmp-4194303-ab"  # above the largest process number
-    alive = tmp_path / f".augrgb-tmp-{os.getppid()}-ab"
+    dead = tmp_path / "deep" / ".augrgb-tmp-ab"
     dead.parent.mkdir()
-    for path in (dead, alive, tmp_path / "kept.npy"):
+    for path in (dead, tmp_path / "kept.npy"):
         path.touch()
-    assert sweep_temporary(tmp_path) == 1
-    assert not dead.exists()
-    assert alive.exists()
+
+    def swept_while_it_is_written(file):
+        file.write(b"half")
+        assert sweep_temporary(tmp_path) == 1
+        file.write(b" and half")
+
+    write_atomic(tmp_path / "alive.bin", swept_while_it_is_written)
+    assert (tmp_path / "alive.bin").read_bytes() == b"half and half"
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["alive.bin", "kept.npy"]
 
 
 def test_json_round_trip_and_nothing_where_there_is_none(tmp_path):

@@ -84,6 +84,13 @@ def test_step_scores_are_linear_between_centres_and_held_at_the_ends():
     np.testing.assert_allclose(scores[:, 0], [0, 0, 0.75, 1, 1])
 
 
+def test_steps_that_go_back_in_time_are_taken_in_order():
+    """As where the pieces of a recipe overlap."""
+    centers = np.array([0.0, 2.0, 4.0, 3.0, 4.0, 6.0])
+    scores = frames_from_steps(np.array([[0.0], [2], [4], [3], [4], [6]]), centers, np.arange(0, 7, 0.5))
+    np.testing.assert_allclose(scores[:, 0], [*np.arange(0, 6.1, 0.5), 6])
+
+
 def test_an_interval_holds_its_start_and_not_its_end():
     target = targets(
         [(1.0, 2.0, 1), (1.9, 2.1, 1), (5.0, 5.0, 0)], np.array([0.99, 1.0, 1.99, 2.0, 2.1, 5.0]), 2

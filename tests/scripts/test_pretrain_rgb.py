@@ -119,6 +119,7 @@ def test_training_learns_classes_and_flow() -> None:
 def test_the_flow_of_a_person_clip_says_how_its_pictures_move(settings, tmp_path: Path) -> None:
     """Where the flow is one and the same around a cell, the next picture moved back by it is this one."""
     import cv2
+
     from scripts.person_clips import CELL
     from scripts.pretrain_rgb import person_pool
 

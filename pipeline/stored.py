@@ -1,0 +1,110 @@
+"""What is kept in OUT, and whether it is what its records say: for checks that trust nothing.
+
+`products` looks for what a job expects; this takes whatever is there.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.cache import CacheError, FeatureFile, JointFile, Record
+from pipeline.files import digest, read_json
+from pipeline.tracks import FeatureTrack
+
+_KINDS = {"features": ".npy", "joints": ".npz"}
+_NEEDED = ("extractor", "decode", "S", "partial", "batch", "device")  # to make features again
+_AGAIN = "delete it or run extract again"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be: in a file as a whole, or in one row of it."""
+
+    file: str  # below OUT
+    problem: str
+    row: int | None = None
+    difference: float | None = None  # in units of the row's largest number
+
+    def __str__(self) -> str:
+        return f"{self.file}{'' if self.row is None else f' row {self.row}'}: {self.problem}"
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """Features that are what their record says."""
+
+    file: str  # below OUT
+    track: FeatureTrack
+    record: Record
+
+    @property
+    def folder(self) -> str:
+        """Of all that were made alike: "features/rgb-2c6f2174"."""
+        return folder_of(self.file)
+
+    @property
+    def modality(self) -> str:
+        """ "rgb", "flow" or "skeleton"."""
+        return str(self.record["extractor"]["name"])
+
+    @property
+    def video(self) -> str:
+        """Name of the video."""
+        return str(self.record["video"]["name"])
+
+
+@dataclass
+class Inventory:
+    """All products, sound or not."""
+
+    files: Counter[str] = field(default_factory=Counter)  # by folder
+    features: list[StoredFeatures] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)  # of the others
+
+
+def take_inventory(out: Path) -> Inventory:
+    """Read every feature and joint file below `out` whole, in the order of their names."""
+    inventory = Inventory()
+    for path in _products(out):
+        file = path.relative_to(out).as_posix()
+        inventory.files[folder_of(file)] += 1
+        try:
+            content, record = _load(path)
+        except CacheError as error:
+            inventory.findings.append(Finding(file, str(error).removeprefix(f"{path}: ")))
+            continue
+        if isinstance(content, FeatureTrack):
+            inventory.features.append(StoredFeatures(file, content, record))
+    return inventory
+
+
+def folder_of(file: str) -> str:
+    """Of a product below OUT, the folder of all products that were made alike."""
+    return "/".join(file.split("/")[:2])
+
+
+def _products(out: Path) -> Iterator[Path]:
+    """Paths of products; also where only the record is left."""
+    for kind, suffix in _KINDS.items():
+        found = (path for path in (out / kind).rglob("*") if path.suffix in (suffix, ".json"))
+        yield from sorted({path.with_suffix(suffix) for path in found})
+
+
+def _load(path: Path) -> tuple[Any, Record]:
+    """A product and its record; CacheError where one is missing or they do not fit one another."""
+    record = read_json(path.with_suffix(".json"))
+    if not record or not path.is_file():
+        there = "there is a record of it, but no file" if record else "no record beside it that can be read"
+        raise CacheError(f"{there}; {_AGAIN}")
+    kind, made_by = (FeatureFile, "extractor") if path.suffix == ".npy" else (JointFile, "pose")
+    try:
+        made_of = {"video": record["video"]["sha256"], made_by: record[made_by], "decode": record["decode"]}
+        if digest(made_of) != record["key"]:
+            raise CacheError(f"its key is not that of what its record names; {_AGAIN}")
+        if missing := [name for name in _NEEDED if kind is FeatureFile and name not in record]:
+            raise CacheError(f"its record does not say {', '.join(missing)}; {_AGAIN}")
+        return kind(path, record["key"]).load()
+    except (KeyError, TypeError) as error:
+        raise CacheError(f"its record is not whole ({type(error).__name__}: {error}); {_AGAIN}") from error
