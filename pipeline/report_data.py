@@ -66,7 +66,7 @@ class ReportData:
     """All the page shows; what is empty is left out.
 
     `metrics` is model -> `metrics.MapResult` as JSON, with `missing` (test videos without scores)
-    where known; the first model is the headline. `failures` have video, stage, reason, message;
+    where known; the last model is the headline. `failures` have video, stage, reason, message;
     `stages` stage, done, cached, failed, seconds. `run` is nested settings; preset, device and seed
     at its top are shown first.
     """

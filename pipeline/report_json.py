@@ -44,7 +44,7 @@ def class_rows(data: ReportData) -> list[dict[str, Any]]:
         }
         for name in data.classes
     ]
-    return sorted(rows, key=lambda row: (row["ap"][0] is None, -(row["ap"][0] or 0.0)))
+    return sorted(rows, key=lambda row: (row["ap"][-1] is None, -(row["ap"][-1] or 0.0)))
 
 
 def page_json(data: ReportData) -> dict[str, Any]:

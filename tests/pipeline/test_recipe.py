@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 
 CPU = torch.device("cpu")
+SHIPPED = Path(weight_files.__file__).parent / "weights"
 
 
 @pytest.fixture
@@ -40,9 +42,19 @@ def test_one_error_lists_all_files_that_are_missing_and_where_to_put_them(nowher
     assert "AUGRGB_WEIGHTS" in message
 
 
-def test_weights_that_are_not_shipped_are_named(nowhere):
+def test_weights_missing_from_the_package_are_named(nowhere, monkeypatch, tmp_path):
+    monkeypatch.setattr("extractors.weights._SHIPPED", tmp_path)
     with pytest.raises(WeightsError, match=r"augrgb-tiny-raft.*not in this package"):
         Recipe.build(load_config("tiny"), ("rgb", "flow"), Progress(quiet=True), CPU)
+
+
+def test_tiny_has_all_its_weights_in_the_package(nowhere):
+    recipe = Recipe.build(load_config("tiny"), ("rgb", "flow", "skeleton"), Progress(quiet=True), CPU)
+    assert recipe.modalities == ("rgb", "flow", "skeleton")
+    shipped = list(SHIPPED.glob("*.safetensors"))
+    assert len(shipped) == 6
+    assert sum(path.stat().st_size for path in shipped) < 12e6
+    assert all(path.with_suffix(".md").is_file() for path in shipped)
 
 
 def test_weights_are_fetched_on_first_use_and_the_user_sees_it(nowhere, tmp_path, monkeypatch, capsys):
