@@ -332,7 +332,8 @@ def test_help_is_quick_and_names_every_command():
     ).stdout
     assert heavy.strip() == "[]"  # what takes seconds to import waits until a command needs it
     done = augrgb("--help", check=0)
-    for command in ("run", "extract", "train", "score", "evaluate", "report", "synth", "doctor", "presets"):
+    commands = ["run", "extract", "train", "score", "evaluate", "report", "synth", "doctor", "presets"]
+    for command in (*commands, "verify", "compare-features", "weights"):
         assert command in done.stdout
 
 
