@@ -17,6 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.inputs import UsageError
+from pipeline.request import request
 from pipeline.synthetic import render_practice
 from pipeline.synthetic.mp4 import write_mp4
 from pipeline.video import probe
@@ -355,6 +357,5 @@ def test_presets_are_listed_and_shown_whole():
 
 def test_a_folder_of_results_that_may_not_be_written_is_named(practice, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.request.os.access", lambda *_: False)
-    done = augrgb("extract", practice, "--out", tmp_path / "no" / "out", *QUICK, check=2)
-    assert f"may not write in {tmp_path}" in done.stderr
-    assert "--user" in done.stderr
+    with pytest.raises(UsageError, match=rf"may not write in {tmp_path}.*--user"):
+        request([practice], tmp_path / "no" / "out", preset="tiny")

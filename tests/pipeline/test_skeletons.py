@@ -92,7 +92,7 @@ def test_damaged_joints_are_found_again_and_give_the_same_features(made, tmp_pat
 def test_without_persons_features_are_zero(made):
     _, tracks = made("pose.detector_threshold=0.99", features=["skeleton"])
     assert not tracks["skeleton"].data_TD.any()
-    assert tracks["skeleton"].data_TD.shape == (5, 16)
+    assert tracks["skeleton"].data_TD.shape == (5, 5 * 16)  # steps; parts of the body, channels
 
 
 def test_joints_come_back_as_they_were_saved(tmp_path):

@@ -22,7 +22,13 @@ def practice(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(random_networks):
-    return [*random_networks, "teachers=[flow, skeleton]", "train.epochs=3", "tcn.hidden=8"]
+    return [
+        *random_networks,
+        "teachers=[flow, skeleton]",
+        "train.epochs=3",
+        "tcn.hidden=8",
+        "labels.validation_share=0.15",
+    ]
 
 
 @pytest.fixture(scope="module")
