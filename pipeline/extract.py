@@ -143,8 +143,7 @@ class _Extraction:
         self._save_features(SKELETON, data_TD, skeletons.features.grid, track.clock, about)
 
     def _save_joints(self, joints: "Joints", clock: Clock, about: Mapping[str, Any]) -> None:
-        assert self.recipe.skeletons is not None
-        identity = {"pose": self.recipe.skeletons.pose.identity(), "decode": self.recipe.decode}
+        identity = {"pose": self.recipe.pose_identity, "decode": self.recipe.decode}
         self.features.joints[self.source.name].save(JointTrack(joints, clock), {**identity, **about})
 
     def _save_features(

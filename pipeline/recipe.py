@@ -67,9 +67,14 @@ class Recipe:
         """By modality, everything but the video that changes its numbers: what a checkpoint expects."""
         extractors = {name: extractor.identity() for name, extractor in self.extractors.items()}
         if self.skeletons:
-            joints = self.skeletons.pose.identity()
-            extractors[SKELETON] = {**self.skeletons.features.identity(), "joints": joints}
+            extractors[SKELETON] = {**self.skeletons.features.identity(), "joints": self.pose_identity}
         return {name: {"extractor": extractors[name], "decode": self.decode} for name in self.modalities}
+
+    @cached_property
+    def pose_identity(self) -> dict[str, Any]:
+        """Everything but the video and its decoding that changes the joints."""
+        assert self.skeletons is not None, "asked for by skeletons alone"
+        return self.skeletons.pose.identity()
 
     def locate(self, out: Path, video: str, video_sha256: str) -> dict[str, FeatureFile]:
         """Where the features of a video are kept below `out`, by modality, made or not."""
@@ -82,13 +87,18 @@ class Recipe:
         """The same for the joints that skeletons are made of."""
         if self.skeletons is None:
             return None
-        return JointFile.locate(out, video, video_sha256, self.skeletons.pose.identity(), self.decode)
+        return JointFile.locate(out, video, video_sha256, self.pose_identity, self.decode)
+
+
+def check_modalities(names: Sequence[str]) -> None:
+    """UsageError for a modality that there is not."""
+    if unknown := [name for name in names if name not in MODALITIES]:
+        raise UsageError(f"no features {', '.join(unknown)!r}; there is: {', '.join(MODALITIES)}")
 
 
 def needed_weights(config: RunConfig, modalities: Sequence[str]) -> list[str]:
     """Names of all weights that these modalities load; UsageError for one that there is not."""
-    if unknown := [name for name in modalities if name not in MODALITIES]:
-        raise UsageError(f"no features {', '.join(unknown)!r}; there is: {', '.join(MODALITIES)}")
+    check_modalities(modalities)
     parts = [getattr(config, part) for name in modalities for part in _SETTINGS[name]]
     return [weights for part in parts for weights in part.needed_weights]
 

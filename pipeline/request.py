@@ -13,7 +13,7 @@ from pipeline.inputs import Inputs, UsageError, find_videos
 from pipeline.job import Job, resolve_device, saved_sources
 from pipeline.lineup import Lineup
 from pipeline.progress import Progress
-from pipeline.recipe import MODALITIES, RGB, Recipe
+from pipeline.recipe import RGB, Recipe, check_modalities
 from pipeline.score import check_features
 from pipeline.task import Task, make_task
 from pipeline.train import checkpoint_path, planned
@@ -78,9 +78,7 @@ def request(
 
     `remember`: what is left out is taken from the run that made `out`.
     """
-    unknown = [name for name in features if name not in MODALITIES]
-    if unknown:
-        raise UsageError(f"no features {', '.join(unknown)!r}; there is: {', '.join(MODALITIES)}")
+    check_modalities(features)
     out = Path(out)
     _check_out(out)
     saved = read_json(out / "run.json") if remember else {}

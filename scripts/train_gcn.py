@@ -12,7 +12,6 @@ Shapes: N windows of a batch, P persons, L frames, J = 17 joints, T' steps of th
 
 import json
 import logging
-import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +20,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
@@ -32,7 +30,7 @@ from extractors.skeleton import build_graph
 from extractors.skeleton_config import GraphNetwork, SkeletonConfig
 from pipeline.synthetic import DEMO_ACTIONS, PRETRAIN_ACTIONS, confusable_pairs
 from pipeline.synthetic.textures import Domain
-from scripts.export import SHIPPED
+from scripts.export import SHIPPED, command, write_weights
 from scripts.joint_clips import FPS, STEP, Windowed, pool
 from scripts.start import TEST_SEED, VALIDATION_SEED, begin
 from scripts.stepwise import Recipe, run
@@ -162,22 +160,14 @@ def probe(model: Classifier, train: Windowed, test: Windowed) -> dict[str, float
 
 def export(model: Classifier, out: Path, settings: Settings, measures: Measures) -> None:
     """tiny_gcn.safetensors (half precision, pyskl's keys) and its model card."""
-    out.mkdir(parents=True, exist_ok=True)
     facts: dict[str, object] = {
         "network": settings.network,
         "classes": list(PRETRAIN_ACTIONS),
         "command": command(),
     }
     facts |= {"measures": measures, "settings": asdict(settings), "licence": "Apache-2.0"}
-    state = {
-        key: value.half().contiguous()
-        for key, value in model.state_dict().items()
-        if value.is_floating_point()
-    }
-    temporary = out / "tiny_gcn.tmp"
-    save_file(state, temporary, {key: json.dumps(value) for key, value in facts.items()})
-    temporary.replace(out / "tiny_gcn.safetensors")
-    (out / "tiny_gcn.md").write_text(model_card(settings, measures, sum(v.numel() for v in state.values())))
+    numbers = write_weights(model, out / "tiny_gcn.safetensors", facts)
+    (out / "tiny_gcn.md").write_text(model_card(settings, measures, numbers))
 
 
 def model_card(settings: Settings, measures: Measures, numbers: int) -> str:
@@ -219,10 +209,6 @@ chose nothing.
 **Not for** people as they really move: it has seen drawn figures only. It is there so that the whole
 pipeline runs, and can be tested, without a download.
 """
-
-
-def command() -> str:
-    return " ".join(["python", "scripts/train_gcn.py", *sys.argv[1:]])
 
 
 def train_gcn(work: Path, out: Path, settings: Settings, workers: int = 2) -> Measures:
