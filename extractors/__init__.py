@@ -5,17 +5,16 @@
 
 import torch
 
-from extractors.base import Extractor, Window
+from extractors.base import Extractor, NetworkError, Window
 
-__all__ = ["Extractor", "Window", "build_extractor"]
+__all__ = ["Extractor", "NetworkError", "Window", "build_extractor"]
 
 
 def build_extractor(name: str, config: object, device: torch.device) -> Extractor:
     """The extractor of frames `name`, its weights found and loaded, on `device`.
 
-    Imports are local: an extractor that is not asked for needs none of its libraries. ValueError
-    for an unknown name and for weights that do not fit; its subclass WeightsError where they are
-    missing or damaged.
+    Imports are local: an extractor that is not asked for needs none of its libraries. NetworkError
+    for an unknown name; WeightsError where weights are missing, damaged or another network's.
     """
     if name == "rgb":
         from extractors.i3d import I3DConfig
@@ -29,4 +28,4 @@ def build_extractor(name: str, config: object, device: torch.device) -> Extracto
 
         assert isinstance(config, FlowConfig)
         return I3DFlow(config, device)
-    raise ValueError(f"unknown extractor {name!r}; there is: rgb, flow")
+    raise NetworkError(f"unknown extractor {name!r}; there is: rgb, flow")

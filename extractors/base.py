@@ -12,6 +12,10 @@ import torch
 from torch import Tensor
 
 
+class NetworkError(ValueError):
+    """A network that there is not, or that cannot work as it was asked to; the message says what can."""
+
+
 class Grid(Protocol):
     """When the features of a video are. `Window` is one; `extractors.dense_grid` has another."""
 

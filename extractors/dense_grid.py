@@ -1,4 +1,7 @@
-"""When the features of whole videos are: I3D run over all frames as one clip, a step every 8 of them.
+"""When features are in recipes that count otherwise than `Window`, which gives every video ceil(S / stride).
+
+- `windows-whole`: windows that lie within the video, and no others
+- `dense`: I3D run over all frames as one clip, a step every 8 of them; `dense-public`: as a script cuts it
 
 "SAME" padding goes by the length of the clip, so its length modulo 4 shifts every step: 9 frames and
 multiples of 8 in from the start where it divides by 4, up to 3 frames earlier else. Whoever cuts a video
@@ -8,19 +11,45 @@ Shapes: K steps, L frames of a window.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from extractors.base import Grid, Window
 
-Mode = Literal["windows", "dense", "dense-public"]
-MODES: tuple[Mode, ...] = ("windows", "dense", "dense-public")
+Mode = Literal["windows", "windows-whole", "dense", "dense-public"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 STEP = 8  # frames from one feature to the next
 MIN_FRAMES = 9  # fewer leave one step after the trunk, and the last pool spans two
 
 # The public script: pieces of 1,600 frames, begun 48 earlier and ended 56 later, of frames 1 to T - 2
 _PIECE, _EARLIER, _LATER = 1600, 48, 56
+
+
+@dataclass(frozen=True)
+class WholeWindow(Window):
+    """Only windows within the video: (S - length) // stride + 1 of them, and a padded one if it is shorter.
+
+    The frames left over at the end are in no window. One that begins before its stride's first frame
+    (`offset` < 0) may hang over by as many frames at both ends: what counts are the length + 2 offset
+    frames in its middle. So windows of several lengths about the same moments are as many.
+
+        length=4, stride=2, 7 frames:   k=0 [0 1 2 3]       k=1 [2 3 4 5]       (frame 6: in none)
+        length=6, offset=-1, stride=2:  k=0 [0 0 1 2 3 4]   k=1 [1 2 3 4 5 6]   (about the same moments)
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.offset > 0 or self._middle < 1:
+            raise ValueError(f"need offset <= 0 and a middle of length + 2 offset >= 1 frames, got {self}")
+
+    @property
+    def _middle(self) -> int:
+        return self.length + 2 * self.offset
+
+    def count(self, num_frames: int) -> int:
+        """Number of features T of a video of `num_frames` sampled frames."""
+        return max(1, (num_frames - self._middle) // self.stride + 1)
 
 
 @dataclass(frozen=True)
@@ -83,8 +112,11 @@ class CenteredWindow:
 
 
 def same_steps(one: Grid, other: Grid) -> bool:
-    """Whether two grids give every video as many features."""
-    lengths = (1, 100, 10_000, 1_000_000)
+    """Whether two grids give every video as many features.
+
+    Seen at lengths of up to 1,000 frames one by one, which tells windows of up to as many apart.
+    """
+    lengths = (*range(1, 1001), 10_000, 1_000_000)
     return all(one.count(length) == other.count(length) for length in lengths)
 
 
@@ -92,7 +124,11 @@ def grid_of(mode: Mode, window: Window) -> Window | DenseGrid:
     """The grid of features made in this mode; ValueError for a mode that does not exist."""
     if mode not in MODES:
         raise ValueError(f"mode is one of {', '.join(MODES)}, got {mode!r}")
-    return window if mode == "windows" else DenseGrid(public=mode == "dense-public")
+    if mode == "windows":
+        return window
+    if mode == "windows-whole":
+        return WholeWindow(window.length, window.stride, window.offset)
+    return DenseGrid(public=mode == "dense-public")
 
 
 def _steps(num_frames: int) -> int:

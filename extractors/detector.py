@@ -17,11 +17,14 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOS, FCOSHead
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
+from extractors.base import NetworkError
+from extractors.precision import Precision, exact, only_reduced, reduce_parts
 from extractors.preprocess import INTERPOLATION, resize_short_side
 from extractors.weights import fit_state, load_weights
 
 _PERSON = 1  # of COCO's classes, in all of torchvision's detectors and in ours
 _TINY_SIDE = 144  # px
+_FEATURES = ("backbone", "roi_heads.box_head")  # what may compute in less than float32: see `precision`
 
 
 class TinyPyramid(nn.Module):
@@ -99,22 +102,30 @@ class PersonDetector:
     """Frames to boxes of persons, best first."""
 
     def __init__(
-        self, name: str, weights: str, *, threshold: float, max_persons: int, device: torch.device
+        self,
+        name: str,
+        weights: str,
+        *,
+        threshold: float,
+        max_persons: int,
+        device: torch.device,
+        precision: Precision | None = None,
     ) -> None:
         """`name` is one of DETECTORS; `weights` a name or a path, see `extractors.weights`.
 
-        ValueError for an unknown name; WeightsError for weights that are missing or do not fit.
+        NetworkError for an unknown name; WeightsError for weights that are missing or do not fit.
         """
         if name not in DETECTORS:
-            raise ValueError(f"no detector {name!r}; there is: {', '.join(DETECTORS)}")
+            raise NetworkError(f"no detector {name!r}; there is: {', '.join(DETECTORS)}")
         if not 0 <= threshold < 1 or max_persons < 1:
-            raise ValueError(f"need 0 <= threshold < 1 and a person, got {threshold = }, {max_persons = }")
+            raise NetworkError(f"need 0 <= threshold < 1 and a person, got {threshold = }, {max_persons = }")
         self.name, self.threshold, self.max_persons, self.device = name, threshold, max_persons, device
-        self._kind = DETECTORS[name]
+        self._kind, self._precision = DETECTORS[name], precision
         loaded = load_weights(weights)
         self.weights_sha256 = loaded.sha256
         network = self._kind.build()
         fit_state(network, loaded.state, str(loaded.path))
+        reduce_parts(network, _FEATURES, precision, device)
         self._network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -133,7 +144,9 @@ class PersonDetector:
         scale_4 = torch.tensor([width, height] * 2, device=self.device) / torch.tensor(
             [x_NCHW.shape[3], x_NCHW.shape[2]] * 2, device=self.device
         )
-        return [self._persons(frame, scale_4) for frame in self._network(list(x_NCHW))]
+        with exact():
+            found = self._network(list(x_NCHW))
+        return [self._persons(frame, scale_4) for frame in found]
 
     def _persons(self, found: dict[str, Tensor], scale_4: Tensor) -> Tensor:
         """The best boxes of the person class, above the threshold."""
@@ -152,4 +165,5 @@ class PersonDetector:
             "threshold": self.threshold,
             "max_persons": self.max_persons,
             **(resize if self._kind.short_side else {}),
+            **only_reduced(self._precision),
         }

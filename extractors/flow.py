@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from extractors.base import Window
 from extractors.flow_config import FlowConfig, Quantisation
 from extractors.i3d_encoder import I3DEncoder
 from extractors.preprocess import INTERPOLATION, center_crop, resize
@@ -53,8 +54,9 @@ class I3DFlow:
     def __init__(self, config: FlowConfig, device: torch.device) -> None:
         """Finds, verifies and loads both weights; WeightsError or ValueError where they do not fit."""
         self.config, self.device = config, device
-        self.grid, self.window = config.i3d.grid, config.window
-        self._flow = FlowInput(config, device)
+        self.grid = config.i3d.grid
+        self.window = self.grid if isinstance(self.grid, Window) else config.window
+        self.flow = FlowInput(config, device)
         self._encoder = I3DEncoder(config.i3d, in_channels=2, device=device)
         self.layout, self.weights_sha256 = self._encoder.layout, self._encoder.weights_sha256
         self.dim = self._encoder.dim
@@ -62,7 +64,7 @@ class I3DFlow:
     @torch.inference_mode()
     def frames(self, rgb_NHWC: Tensor) -> Tensor:
         """uint8 (N + 1, H, W, 3) of any size to the encoded flow (N, crop / pool, crop / pool, 2)."""
-        return encode(self._flow(rgb_NHWC), self.config.max_px, self.config.quantisation)
+        return encode(self.flow(rgb_NHWC), self.config.max_px, self.config.quantisation)
 
     @torch.inference_mode()
     def clips(self, x_NL: Tensor) -> Tensor:
@@ -81,7 +83,7 @@ class I3DFlow:
         """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
         config = {
             **asdict(self.config),
-            "raft": self._flow.network.identity(),
+            "raft": self.flow.network.identity(),
             "i3d": {**self.config.i3d.identity(), "weights": self.weights_sha256},
         }
         return {"name": self.name, "version": 1, "network": "i3d", "interpolation": INTERPOLATION, **config}

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from extractors.base import Window
 from extractors.i3d import I3DConfig
+from extractors.precision import Precision, check_precision
 
 Variant = Literal["raft_large", "raft_small"]
 Quantisation = Literal["float", "uint8-127.5", "uint8-128"]
@@ -19,8 +20,8 @@ class RAFTConfig:
     weights: str = "raft-large-C_T_SKHT_V2"  # a name of the weight table, or a file
     updates: int = 12
     arithmetic: Literal["torchvision", "reordered"] = "reordered"
-    # bfloat16: the convolutions alone; correlation and coordinates stay float32
-    precision: Literal["float32", "bfloat16"] = "float32"
+    # of the convolutions; correlation and coordinates are float32. None: the run's, as in I3DConfig
+    precision: Precision | None = None
 
     def __post_init__(self) -> None:
         if self.variant not in _VARIANTS:
@@ -29,8 +30,7 @@ class RAFTConfig:
             raise ValueError(f"RAFT needs at least one update, got {self.updates = }")
         if self.arithmetic not in ("torchvision", "reordered"):
             raise ValueError(f"arithmetic is torchvision or reordered, got {self.arithmetic!r}")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}")
+        check_precision(self.precision)
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class FlowConfig:
             raise ValueError(f"quantisation is one of {', '.join(_QUANTISATIONS)}, got {self.quantisation!r}")
         if not self.max_px > 0:
             raise ValueError(f"max_px must be positive, got {self.max_px}")
+        if self.i3d.geometry == "person":
+            raise ValueError("i3d.geometry: flow is of whole frames; persons are cut out for rgb alone")
         shown = self.i3d.crop or self.i3d.resize
         if self.pool < 1 or shown < 32 * self.pool:
             raise ValueError(f"pool must leave the I3D at least 32 of {shown} px, got {self.pool = }")

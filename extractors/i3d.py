@@ -15,7 +15,7 @@ after the trunk: T' = ceil(T / 8), H' = ceil(H / 32).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from extractors.base import Window
 from extractors.dense_grid import MIN_FRAMES, DenseGrid, Mode, grid_of
+from extractors.person_crops_config import PersonCropConfig
+from extractors.precision import Precision, check_precision, named
 from extractors.preprocess import GEOMETRIES, Geometry
 
 # Channels of an Inception module: 1x1 | 1x1 -> 3x3 | 1x1 -> 3x3 | pool -> 1x1 (fig. 3 of the paper)
@@ -50,19 +52,19 @@ class I3DConfig:
     resize: int = 256  # px, short side; see `geometry`
     crop: int | None = 224  # px, square, from the middle; none: the whole frame
     window: Window = field(default_factory=lambda: Window(16, 16))
-    # bfloat16: twice as fast on a CPU that knows it, features with a cosine of 0.9999 to float32's
-    precision: Literal["float32", "bfloat16"] = "float32"
-    # dense: the whole video as one clip, a feature every 8 frames, whatever the window (see `dense_grid`)
+    precision: Precision | None = None  # see `precision`; none: the run's, float32 where there is no run
+    # windows-whole: no window hangs over the end of the video; dense: the whole video as one clip, a
+    # feature every 8 frames, whatever the window (see `dense_grid`)
     mode: Mode = "windows"
     geometry: Geometry = "short-side"  # how frames are brought to size: see `preprocess`
+    person: PersonCropConfig = field(default_factory=PersonCropConfig)  # of the geometry "person"
 
     def __post_init__(self) -> None:
         if self.window.length < MIN_FRAMES:
             raise ValueError(f"I3D needs windows of at least {MIN_FRAMES} frames, got {self.window}")
         if not 32 <= (self.crop or self.resize) <= self.resize:
             raise ValueError(f"need 32 <= crop <= resize (px), got {self.crop = }, {self.resize = }")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}")
+        check_precision(self.precision)
         if self.width <= 0:
             raise ValueError(f"width scales channel counts and must be positive, got {self.width}")
         if self.geometry not in GEOMETRIES:
@@ -77,19 +79,22 @@ class I3DConfig:
     def identity(self) -> dict[str, Any]:
         """What changes the numbers. Settings of later versions are named only where they are in use:
         what was made before is still found."""
-        values = asdict(self)
+        values = {**asdict(self), "precision": named(self.precision)}
         if self.mode == "windows":
             del values["mode"]
-        else:
+        elif isinstance(self.grid, DenseGrid):
             del values["window"]
         if self.geometry == "short-side":
             del values["geometry"]
+        if self.geometry != "person":
+            del values["person"]
         return values
 
     @property
     def needed_weights(self) -> tuple[str, ...]:
         """Names of all weights that are loaded."""
-        return (self.weights,)
+        detector = (self.person.detector_weights,) if self.geometry == "person" else ()
+        return (self.weights, *detector)
 
 
 class I3D(nn.Module):

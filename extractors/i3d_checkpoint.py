@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from extractors.i3d import I3D
+from extractors.weight_state import WeightsError
 
 _COUNTER = "num_batches_tracked"  # unused with a fixed momentum, absent from older files
 _RENAMES = [
@@ -27,7 +28,7 @@ def load_i3d_state(model: I3D, state: Mapping[str, Tensor], source: str) -> str:
     """Load a checkpoint of either public layout; returns the layout's name.
 
     A model built without classes leaves the checkpoint's logits out. Any other key or shape that
-    does not fit is a ValueError that names `source` and lists the first few.
+    does not fit is a WeightsError that names `source` and lists the first few.
     """
     renamed, layout = _own_keys(state, source)
     if model.logits is None:
@@ -42,7 +43,7 @@ def load_i3d_state(model: I3D, state: Mapping[str, Tensor], source: str) -> str:
     ]
     if misfits:
         shown = "; ".join(misfits[:4]) + (f"; and {len(misfits) - 4} more" if len(misfits) > 4 else "")
-        raise ValueError(f"{source} ({layout} layout) does not fit this I3D: {shown}")
+        raise WeightsError(f"{source} ({layout} layout) does not fit this I3D: {shown}")
     model.load_state_dict(renamed, strict=False)  # the counters alone may be absent
     return layout
 
@@ -54,7 +55,7 @@ def _own_keys(state: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tenso
     if any(key.startswith("Conv3d_1a_7x7.") for key in state):
         return state, "piergiaj"
     if not any(key.startswith("conv3d_1a_7x7.") for key in state):
-        raise ValueError(
+        raise WeightsError(
             f"{source} is no I3D checkpoint of a known layout; its keys begin {sorted(state)[:3]}"
         )
     for pattern, name in _RENAMES:

@@ -4,7 +4,6 @@ Shapes: N clips, L frames per clip, H W pixels, C channels, D features, t steps.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -12,9 +11,8 @@ from torch import Tensor
 from extractors.dense import DenseI3D
 from extractors.i3d import I3D, I3DConfig, fold_batch_norm
 from extractors.i3d_checkpoint import load_i3d_state
+from extractors.precision import dtype_of, exact
 from extractors.weights import load_weights
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class I3DEncoder:
@@ -27,14 +25,14 @@ class I3DEncoder:
         self.layout = load_i3d_state(network, loaded.state, str(loaded.path))
         self.weights_sha256 = loaded.sha256
         self.dim = network.dim
-        self._dtype = _DTYPES[config.precision]
+        self._dtype = dtype_of(config.precision)
         network = fold_batch_norm(network).to(device, self._dtype)
         self._network: I3D = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def clips(self, x_NLHWC: Tensor) -> Tensor:
         """Clips to the means over their steps: (N, D) float32."""
-        with _exact():
+        with exact():
             return self._network.extract_features(self._input(x_NLHWC)).mean(2)
 
     def begin(self, num_frames: int) -> Callable[[Tensor], Tensor]:
@@ -43,7 +41,7 @@ class I3DEncoder:
 
         @torch.inference_mode()
         def push(x_LHWC: Tensor) -> Tensor:
-            with _exact():
+            with exact():
                 return clip.push(self._input(x_LHWC[None]))
 
         return push
@@ -51,8 +49,3 @@ class I3DEncoder:
     def _input(self, x_NLHWC: Tensor) -> Tensor:
         x_NCLHW = x_NLHWC.permute(0, 4, 1, 2, 3).to(self._dtype)
         return x_NCLHW.contiguous(memory_format=torch.channels_last_3d)
-
-
-def _exact() -> AbstractContextManager[None]:
-    """float32 means it: no TF32, and an algorithm that gives the same bits again."""
-    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)

@@ -8,7 +8,7 @@ import sys
 import types
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -19,9 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from extractors.base import NetworkError
 from extractors.crops import CropGeometry, crop
 from extractors.detector import PersonDetector
 from extractors.pose_config import TINY_POSE, PoseConfig
+from extractors.precision import Precision, computing_in, exact, only_reduced, to_float32
 from extractors.weights import fit_state, load_weights
 
 JOINTS = 17
@@ -51,6 +53,7 @@ class PoseNetwork:
     std: tuple[float, ...]
     bgr: bool  # whether it was trained on blue first
     kept: tuple[int, ...] | None  # joints to keep, of a network that finds those of several data sets
+    precision: Precision | None = None  # of its features; where joints are is said in float32
 
     def __call__(self, rgb_PhwC: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """uint8 crops to joints (P, J, 2) in px of the crop and their scores (P, J)."""
@@ -58,7 +61,10 @@ class PoseNetwork:
         x_PhwC = rgb_PhwC.flip(-1) if self.bgr else rgb_PhwC
         x_PhwC = (x_PhwC - torch.tensor(self.mean, device=device)) / torch.tensor(self.std, device=device)
         module: Any = self.module
-        found = module.head.predict(module.extract_feat(x_PhwC.permute(0, 3, 1, 2)), [], test_cfg={})
+        with computing_in(self.precision, device):
+            features = to_float32(module.extract_feat(x_PhwC.permute(0, 3, 1, 2)))
+        with exact():
+            found = module.head.predict(features, [], test_cfg={})
         joints_PJ2 = np.concatenate([one.keypoints for one in found])
         score_PJ = np.concatenate([one.keypoint_scores for one in found])
         kept = slice(None) if self.kept is None else list(self.kept)
@@ -73,11 +79,11 @@ class PoseEstimator:
     def __init__(self, config: PoseConfig, device: torch.device) -> None:
         """Finds, verifies and loads all weights.
 
-        PoseUnavailable where mmpose does not work; WeightsError or ValueError for weights and names
-        that do not fit.
+        PoseUnavailable where mmpose does not work; NetworkError for names that cannot be used, WeightsError
+        for weights that do not fit.
         """
         self.config, self.device = config, device
-        self._network = build_pose_network(config.pose)
+        self._network = replace(build_pose_network(config.pose), precision=config.precision)
         loaded = load_weights(config.pose_weights)
         fit_state(self._network.module, loaded.state, str(loaded.path))
         self.weights_sha256 = loaded.sha256
@@ -88,6 +94,7 @@ class PoseEstimator:
             threshold=config.detector_threshold,
             max_persons=config.max_persons,
             device=device,
+            precision=config.precision,
         )
 
     def frames(self, rgb_NHWC: Tensor) -> list[Persons]:
@@ -129,6 +136,7 @@ class PoseEstimator:
             "crop": asdict(self._network.geometry),
             "max_gap": self.config.max_gap,
             "mmpose": version("mmpose"),
+            **only_reduced(self.config.precision),
         }
 
 
@@ -171,7 +179,7 @@ class _Operators(types.ModuleType):
 def build_pose_network(name: str) -> PoseNetwork:
     """The network of a config, with the weights it was initialised with; nothing is fetched.
 
-    PoseUnavailable where mmpose does not work; ValueError for an unknown name, and for a network that
+    PoseUnavailable where mmpose does not work; NetworkError for an unknown name, and for a network that
     does not find COCO's 17 joints top-down.
     """
     require_mmpose()
@@ -181,13 +189,13 @@ def build_pose_network(name: str) -> PoseNetwork:
     config = _tiny_config() if name == TINY_POSE else _config(name)
     model = config.model
     if model.type != "TopdownPoseEstimator":
-        raise ValueError(f"{name} is a {model.type} of mmpose; a top-down network is needed")
+        raise NetworkError(f"{name} is a {model.type} of mmpose; a top-down network is needed")
     preprocessing = model.data_preprocessor
     _make_buildable(model)
     try:
         module = MODELS.build(model)
     except (KeyError, ImportError) as error:  # its backbone is in another package
-        raise ValueError(f"{name} cannot be built from mmpose alone: {error}") from error
+        raise NetworkError(f"{name} cannot be built from mmpose alone: {error}") from error
     kept = model.get("test_cfg", {}).get("output_keypoint_indices")
     network = PoseNetwork(
         module=revert_sync_batchnorm(module).eval().to(memory_format=torch.channels_last),
@@ -198,10 +206,11 @@ def build_pose_network(name: str) -> PoseNetwork:
         kept=tuple(kept) if kept else None,
     )
     with torch.inference_mode():
-        blank = torch.zeros((1, network.geometry.height, network.geometry.width, 3), dtype=torch.uint8)
-        found = network(blank)[0].shape
+        size = (1, network.geometry.height, network.geometry.width, 3)
+        noise = torch.randint(0, 256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        found = network(noise)[0].shape  # of nothing at all, some heads cannot say where the maximum is
     if found != (1, JOINTS, 2):
-        raise ValueError(f"{name} finds {found[1]} joints; one for COCO's {JOINTS} is needed")
+        raise NetworkError(f"{name} finds {found[1]} joints; one for COCO's {JOINTS} is needed")
     return network
 
 
@@ -214,7 +223,7 @@ def _config(name: str) -> Any:
     paths = {path.stem: path for path in root.glob(f"{_CONFIGS}/*.py")}
     if name not in paths:
         near = get_close_matches(name, paths, n=3, cutoff=0.3)
-        raise ValueError(
+        raise NetworkError(
             f"no config {name!r} among mmpose's {len(paths)} for COCO; near it: {', '.join(near) or 'none'}"
         )
     return Config.fromfile(paths[name])

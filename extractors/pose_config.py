@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from extractors.precision import Precision, check_precision
+
 TINY_POSE = "augrgb-tiny-pose"
 
 
@@ -23,10 +25,14 @@ class PoseConfig:
     pose: str = "rtmpose-m_8xb256-420e_aic-coco-256x192"
     pose_weights: str = "rtmpose-m-aic-coco"
     max_gap: int = 25  # frames for which a lost person is remembered
+    precision: Precision | None = None  # of both networks, see `precision`; none: the run's, or float32
 
     def __post_init__(self) -> None:
+        check_precision(self.precision)
         if min(self.detect_every, self.max_persons, self.max_gap) < 1:
             raise ValueError(f"need detect_every, max_persons and max_gap of at least 1, got {self}")
+        if not 0 <= self.detector_threshold < 1:
+            raise ValueError(f"need 0 <= detector_threshold < 1, got {self.detector_threshold}")
 
     @property
     def needed_weights(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from torchvision.models.optical_flow._utils import make_coords_grid, upsample_fl
 from torchvision.models.optical_flow.raft import ConvGRU, CorrBlock
 
 from extractors.flow_config import RAFTConfig
+from extractors.precision import computing_in, named
 from extractors.raft_checkpoint import load_raft_state
 from extractors.weights import load_weights
 
@@ -85,11 +86,7 @@ class FlowNetwork:
             x_NCHW = F.interpolate(x_NCHW, enlarged, mode="bilinear", align_corners=False)
         left, right, top, bottom = pads = padding(enlarged)
         x_NCHW = F.pad(x_NCHW, pads, mode="replicate")
-        # float32 means it: no TF32, and an algorithm that gives the same bits again
-        with (
-            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
-        ):
+        with computing_in(self.config.precision, self.device):
             flow_N2HW = consecutive_flow(
                 self.network,
                 x_NCHW,
@@ -113,7 +110,7 @@ class FlowNetwork:
             "weights": self.weights_sha256,
             "updates": config.updates,
             "arithmetic": config.arithmetic,
-            "precision": config.precision,
+            "precision": named(config.precision),
         }
 
 

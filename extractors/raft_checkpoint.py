@@ -10,6 +10,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from extractors.weight_state import WeightsError
+
 Layout = Literal["torchvision", "princeton"]
 _COUNTER = "num_batches_tracked"  # of batch norms that never train here
 _RENAMES = [
@@ -33,7 +35,7 @@ _RENAMES = [
 def load_raft_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> Layout:
     """Load a checkpoint of either layout into a torchvision RAFT; returns the layout's name.
 
-    A key or shape that does not fit is a ValueError that names `source` and lists the first few.
+    A key or shape that does not fit is a WeightsError that names `source` and lists the first few.
     """
     renamed, layout = _torchvision_keys(state, source)
     wanted = {key: value for key, value in model.state_dict().items() if not key.endswith(_COUNTER)}
@@ -46,7 +48,7 @@ def load_raft_state(model: nn.Module, state: Mapping[str, Tensor], source: str) 
     ]
     if misfits:
         shown = "; ".join(misfits[:4]) + (f"; and {len(misfits) - 4} more" if len(misfits) > 4 else "")
-        raise ValueError(
+        raise WeightsError(
             f"{source} ({layout} layout) does not fit this RAFT (small and large differ): {shown}"
         )
     model.load_state_dict(renamed, strict=False)  # the counters alone may be absent
@@ -60,7 +62,7 @@ def _torchvision_keys(state: Mapping[str, Tensor], source: str) -> tuple[dict[st
     if any(key.startswith("feature_encoder.") for key in state):
         return state, "torchvision"
     if not any(key.startswith("fnet.") for key in state):
-        raise ValueError(
+        raise WeightsError(
             f"{source} is no RAFT checkpoint of a known layout; its keys begin {sorted(state)[:3]}"
         )
     state = {key: value for key, value in state.items() if not _is_alias(key, state)}

@@ -4,14 +4,18 @@ Shapes: N frames or clips, L frames per clip, H W pixels, D features, t steps.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from extractors.base import Window
 from extractors.i3d import I3DConfig
 from extractors.i3d_encoder import I3DEncoder
 from extractors.preprocess import INTERPOLATION, center_crop, resize
+
+if TYPE_CHECKING:  # who sees whole frames needs nothing of detectors
+    from extractors.person_crops import PersonCrops
 
 
 class I3DRGB:
@@ -26,16 +30,22 @@ class I3DRGB:
     def __init__(self, config: I3DConfig, device: torch.device) -> None:
         """Finds, verifies and loads the weights; WeightsError or ValueError where they do not fit."""
         self.config, self.device = config, device
-        self.grid, self.window = config.grid, config.window
+        self.grid = config.grid
+        self.window = self.grid if isinstance(self.grid, Window) else config.window
         self._encoder = I3DEncoder(config, in_channels=3, device=device)
         self.layout, self.weights_sha256 = self._encoder.layout, self._encoder.weights_sha256
         self.dim = self._encoder.dim
+        self._persons = _person_crops(config, device) if config.geometry == "person" else None
 
     @torch.inference_mode()
     def frames(self, rgb_NHWC: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) of any size to uint8 (N, crop, crop, 3), uncropped where no crop is set."""
         config = self.config
-        resized = resize(rgb_NHWC.to(self.device), config.resize, config.geometry)
+        rgb_NHWC = rgb_NHWC.to(self.device)
+        if self._persons:
+            resized = self._persons(rgb_NHWC)
+        else:
+            resized = resize(rgb_NHWC, config.resize, config.geometry)
         return center_crop(resized, config.crop, config.geometry).contiguous()
 
     @torch.inference_mode()
@@ -51,9 +61,17 @@ class I3DRGB:
     def identity(self) -> dict[str, Any]:
         """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
         config = {**self.config.identity(), "weights": self.weights_sha256}
+        if self._persons:
+            config["person"] = self._persons.identity()
         return {"name": self.name, "version": 1, "network": "i3d", "interpolation": INTERPOLATION, **config}
 
 
 def _scaled(rgb: Tensor) -> Tensor:
     """0 .. 255 to -1 .. 1."""
     return rgb.float().div_(255 / 2).sub_(1)
+
+
+def _person_crops(config: I3DConfig, device: torch.device) -> "PersonCrops":
+    from extractors.person_crops import PersonCrops
+
+    return PersonCrops(config.person, config.resize, device, config.precision)

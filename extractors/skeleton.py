@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from extractors.gcn import GraphConvNet, build_graph_network
+from extractors.precision import exact
 from extractors.skeleton_config import SkeletonConfig
 from extractors.skeleton_input import (
     Joints,
@@ -65,8 +66,7 @@ class SkeletonFeatures:
         """Windows as `Windows.clips` gives them, (N, P, L, J, 3), to (N, D) float32."""
         x_NPLJ3 = x_NPLJ3.to(self.device, torch.float32)
         someone_N = (x_NPLJ3[..., 2] > 0).flatten(1).any(1)
-        # float32 means it: no TF32, and an algorithm that gives the same bits again
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        with exact():  # whatever the run's precision: see `precision`
             map_NPCTJ = self._network.features_map(x_NPLJ3)
         return self._pool(map_NPCTJ) * someone_N[:, None]
 

@@ -88,7 +88,7 @@ class SkeletonConfig:
             del values["pooling"]
         if self.mode == "windows":
             del values["mode"]
-        else:
+        elif not isinstance(self.grid, Window):
             values["window"] = self.window.length
         return values
 

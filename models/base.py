@@ -4,8 +4,16 @@ Shapes: B videos, T steps (padded), D input size, C hidden, K classes.
 """
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from torch import Tensor, nn
+
+
+class Encoded(NamedTuple):
+    """What a model makes of steps: features before the classifier (B, T, C), and logits (B, T, K)."""
+
+    h_BTC: Tensor
+    logits_BTK: Tensor
 
 
 class TemporalModel(nn.Module, ABC):

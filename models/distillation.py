@@ -7,7 +7,8 @@ setting. They compare features after the temporal encoder, before the classifier
 distillation beats logit-level].
 
 Padding, and whole videos without a teacher (a mask of zeros), carry neither loss nor gradient, whatever is
-written there, NaN included. With nothing to compare a term is 0.
+written there, NaN included. With nothing to compare a term is 0. Beside the three there may be Hinton's term
+on logits [ours]: where videos without labels are learned from, it says what is in them.
 
 Shapes: B videos, T steps (padded), C feature size, K classes, P size of the projections; N real snippets of
 the whole batch, R of them that serve as negatives.
@@ -21,11 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.bank import SnippetBank, Snippets
+from models.base import Encoded
+from models.distiller import Distiller, Terms, matching
+from models.losses import soft_target_loss
 from models.masking import masked
 
 Relations = Literal["correlation", "layer-norm", "none"]
 Saliency = Literal["zscore", "raw"]
-Terms = dict[str, Tensor]
 _EPS = 1e-6  # of variances: a channel or a saliency that never changes counts as zero
 
 
@@ -45,12 +48,16 @@ class DistillationConfig:
     bank: int | None = None  # so many labelled snippets of earlier batches are negatives, too; none: no bank
     relations: Relations = "correlation"  # raw covariance ("none") grows with the teacher's scale
     saliency: Saliency = "zscore"  # raw saliency forces the teacher's scale on the student
+    logits: float = 0.0  # of Hinton's term, beside the three
+    logits_temperature: float = 4.0
 
     def __post_init__(self) -> None:
-        if min(self.atomic, self.global_relations, self.boundary) < 0:
+        if min(self.atomic, self.global_relations, self.boundary, self.logits) < 0:
             raise ValueError(f"weights of the terms cannot be negative, got {self}")
-        if not self.tau > 0 or min(self.dim, self.max_negatives) < 1:
-            raise ValueError(f"need tau > 0, dim >= 1 and max_negatives >= 1, got {self}")
+        if not min(self.tau, self.logits_temperature) > 0 or min(self.dim, self.max_negatives) < 1:
+            raise ValueError(
+                f"need tau > 0, logits_temperature > 0, dim >= 1 and max_negatives >= 1, got {self}"
+            )
         if self.bank is not None and self.bank < 1:
             raise ValueError(f"need bank >= 1 or none, got {self}")
         if self.relations not in ("correlation", "layer-norm", "none"):
@@ -146,15 +153,13 @@ class AtomicProjector(nn.Module):
         return self.linear(x_BTC)
 
 
-class Distillation(nn.Module):
+class Distillation(Distiller):
     """The three terms between a student and one frozen teacher; of several teachers, the sum [paper].
 
-    `weights` holds what to multiply each term with: those that are on.
-
-    Owns what has to be learned for the comparison: a projection of either side for L_Atomic, and, where
-    widths differ, a 1x1 projection of the student's features to the teacher's width for the other two
-    [ours]; and the memory bank, if there is one. Its parameters belong to the student's optimiser; after
-    training it is thrown away. It does not own the teacher.
+    Learned for the comparison: a projection of either side for L_Atomic, and, where widths differ, one of
+    the student's features to the teacher's width for Global and Boundary [ours]; and the memory bank, if
+    there is one. It holds features as the teacher made them, to be projected when they are used: however long
+    ago it was, they are what the teacher would give today.
     """
 
     def __init__(self, student_dim: int, teacher_dim: int, config: DistillationConfig) -> None:
@@ -164,38 +169,34 @@ class Distillation(nn.Module):
             "atomic": config.atomic,
             "global": config.global_relations,
             "boundary": config.boundary,
+            "logits": config.logits,
         }
         self.weights = {name: weight for name, weight in weights.items() if weight > 0}
         if "atomic" in self.weights:
             self.student_head = AtomicProjector(student_dim, config.dim)
             self.teacher_head = AtomicProjector(teacher_dim, config.dim)
-        matching = self.weights.keys() & {"global", "boundary"} and student_dim != teacher_dim
-        self.match = nn.Linear(student_dim, teacher_dim) if matching else nn.Identity()
+        matched = self.weights.keys() & {"global", "boundary"}
+        self.match = matching(student_dim, teacher_dim) if matched else nn.Identity()
         self.bank = SnippetBank(config.bank) if config.bank is not None else None
 
-    def forward(self, student_BTC: Tensor, teacher_BTC: Tensor, target_BTK: Tensor, mask_BT: Tensor) -> Terms:
-        """Those of "atomic", "global", "boundary" that are on, not yet weighted; the two widths C may differ.
-
-        `mask_BT` is 1 at real steps of videos for which there is a teacher. `target_BTK` says which snippets
-        share a label: ground truth, or probabilities of the teacher for unlabelled videos.
-        """
-        config = self.config
-        with torch.autocast(
-            student_BTC.device.type, enabled=False
-        ):  # sums over many snippets: full precision
-            student_BTC = masked(student_BTC.float(), mask_BT)
-            teacher_BTC = masked(teacher_BTC.detach().float(), mask_BT)
-            matched_BTC = self.match(student_BTC)
-            terms: Terms = {}
-            if "atomic" in self.weights:
-                terms["atomic"] = self._atomic(student_BTC, teacher_BTC, target_BTK, mask_BT)
-            if "global" in self.weights:
-                terms["global"] = global_relations_loss(
-                    matched_BTC, teacher_BTC, mask_BT, relations=config.relations
-                )
-            if "boundary" in self.weights:
-                terms["boundary"] = boundary_loss(matched_BTC, teacher_BTC, mask_BT, saliency=config.saliency)
-            return terms
+    def terms(self, student: Encoded, teacher: Encoded, target_BTK: Tensor, mask_BT: Tensor) -> Terms:
+        """Those of "atomic", "global", "boundary" and "logits" that are on; see Distiller."""
+        config, teacher_BTC = self.config, teacher.h_BTC
+        matched_BTC = self.match(student.h_BTC)
+        terms: Terms = {}
+        if "atomic" in self.weights:
+            terms["atomic"] = self._atomic(student.h_BTC, teacher_BTC, target_BTK, mask_BT)
+        if "global" in self.weights:
+            terms["global"] = global_relations_loss(
+                matched_BTC, teacher_BTC, mask_BT, relations=config.relations
+            )
+        if "boundary" in self.weights:
+            terms["boundary"] = boundary_loss(matched_BTC, teacher_BTC, mask_BT, saliency=config.saliency)
+        if "logits" in self.weights:
+            terms["logits"] = soft_target_loss(
+                student.logits_BTK, teacher.logits_BTK, mask_BT, temperature=config.logits_temperature
+            )
+        return terms
 
     def _atomic(
         self, student_BTC: Tensor, teacher_BTC: Tensor, target_BTK: Tensor, mask_BT: Tensor
@@ -212,7 +213,8 @@ class Distillation(nn.Module):
             bank=held and Snippets(self.teacher_head(held.features_MC), held.target_MK),
         )
         if self.bank is not None and self.training:
-            self.bank.add(teacher_BTC, target_BTK, mask_BT)
+            real_BT = mask_BT > 0
+            self.bank.add(teacher_BTC[real_BT], target_BTK[real_BT])
         return loss
 
 

@@ -76,9 +76,12 @@ def score(
 
 
 def run(
-    videos: Videos, out: str | Path, *, annotations: str | Path, **settings: Unpack[Settings]
+    videos: Videos, out: str | Path, *, annotations: str | Path | None = None, **settings: Unpack[Settings]
 ) -> "dict[str, ScoreTrack]":
-    """The whole way: extract, train, score, evaluate, report; scores (F, K) float32 by video."""
+    """The whole way: extract, train, score, evaluate, report; scores (F, K) float32 by video.
+
+    Only a preset that trains nothing (`charades-i3d`) can do without `annotations`.
+    """
     from pipeline import commands
     from pipeline.request import request
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 
 
 def main() -> None:
@@ -9,7 +10,11 @@ def main() -> None:
     os.environ["PYTHONSAFEPATH"] = "1"
     from pipeline.cli import app
 
-    sys.exit(app())
+    try:
+        sys.exit(app())
+    except Exception:
+        traceback.print_exc()
+        sys.exit(70)  # not 1, which says that a video failed; see `cli_errors`
 
 
 if __name__ == "__main__":

@@ -102,8 +102,13 @@ def align(pairs: Sequence[Pair]) -> Alignment:
         candidates.append(fitted)
     left = [difference(pairs, line) for line in candidates]
     best = np.nanmin(left) if np.isfinite(left).any() else np.nan
-    chosen = next((i for i, d in enumerate(left) if d <= _AS_GOOD * best + _NOISE), 0)
+    chosen = next((i for i, d in enumerate(left) if as_good(d, best)), 0)
     return Alignment(candidates[chosen], left[chosen], left[0], matches)
+
+
+def as_good(left: float, best: float) -> bool:
+    """Whether a line that leaves this difference can stand for the one that leaves `best`; NaN cannot."""
+    return left <= _AS_GOOD * best + _NOISE
 
 
 def difference(pairs: Sequence[Pair], line: Line) -> float:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # RGB alone needs nothing of skeletons
 
 Record = dict[str, Any]
 
+_RECORD_SHA256 = "record_sha256"  # of the record without it
+
 
 class CacheError(ValueError):
     """A cached product that is not what its record says; the message names the file and what differs."""
@@ -46,12 +48,13 @@ class CachedFile(ABC):
     def record(self) -> Record | None:
         """The record of a product with this key; None where there is none or it has another key."""
         record = read_json(self.record_path)
-        return record if record.get("key") == self.key and self.path.is_file() else None
+        good = record.get("key") == self.key and record_is_whole(record) and self.path.is_file()
+        return record if good else None
 
     def intact(self) -> str | None:
         """None if the product can be used; else, in a few words, why not ("absent" if there is none)."""
         if self.record() is None:
-            return "absent"
+            return self._damaged_record() or "absent"
         try:
             self.load()
         except CacheError as error:
@@ -62,7 +65,8 @@ class CachedFile(ABC):
         """The product and its record, every byte verified; CacheError where they do not fit."""
         record = self.record()
         if record is None:
-            raise CacheError(f"{self.path}: not there, or made under another key; run extract again")
+            found = self._damaged_record() or f"{self.path}: not there, or made under another key"
+            raise CacheError(f"{found}; run extract again")
         try:
             data = self.path.read_bytes()
             found = hashlib.sha256(data).hexdigest()
@@ -72,6 +76,15 @@ class CachedFile(ABC):
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise CacheError(f"{self.path}: {error}; delete it or run extract again") from error
 
+    def _damaged_record(self) -> str | None:
+        """In a few words, that there is a record and that it is not what was written."""
+        if not self.record_path.is_file():
+            return None
+        record = read_json(self.record_path)
+        if record and record_is_whole(record):
+            return None
+        return f"{self.record_path}: some of its bytes changed since it was written"
+
     @abstractmethod
     def _parse(self, data: bytes, record: Record) -> Any:
         """The product from its bytes and its record; any error of reading where they do not fit."""
@@ -80,9 +93,14 @@ class CachedFile(ABC):
         """The product, then its record: whoever finds the record finds the whole product."""
         self.record_path.unlink(missing_ok=True)  # of an older product under the same name
         write_atomic(self.path, lambda file: file.write(data))
-        write_json(
-            self.record_path, {"key": self.key, "data_sha256": hashlib.sha256(data).hexdigest(), **record}
-        )
+        record = {"key": self.key, "data_sha256": hashlib.sha256(data).hexdigest(), **record}
+        write_json(self.record_path, {**record, _RECORD_SHA256: digest(record)})
+
+
+def record_is_whole(record: Record) -> bool:
+    """Whether a record is what was written; those of earlier versions do not say, and are taken as whole."""
+    rest = {name: value for name, value in record.items() if name != _RECORD_SHA256}
+    return record.get(_RECORD_SHA256) in (None, digest(rest))
 
 
 class FeatureFile(CachedFile):

@@ -1,5 +1,6 @@
 """Trained models on disk: weights, class names, settings and which features they expect."""
 
+import io
 import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,9 +12,10 @@ from torch import Tensor
 from models import build_model
 from models.base import TemporalModel
 from pipeline.config import RunConfig, complete
-from pipeline.files import write_atomic
+from pipeline.sealed import check_seal, is_sealed, write_sealed
 
-FORMAT = 1
+FORMAT = 2
+_UNSEALED = 1  # what earlier versions wrote; otherwise the same
 
 
 class CheckpointError(ValueError):
@@ -61,7 +63,7 @@ class Checkpoint:
         """Tensors and plain values only, so that it loads without running code."""
         # asdict would copy every tensor
         values = {**asdict(self._replace_state({})), "state": self.state, "classes": list(self.classes)}
-        write_atomic(path, lambda file: torch.save(values, file))
+        write_sealed(path, lambda file: torch.save(values, file))
 
     def _replace_state(self, state: dict[str, Tensor]) -> "Checkpoint":
         return Checkpoint(**{**self.__dict__, "state": state})
@@ -70,26 +72,36 @@ class Checkpoint:
     def load(cls, path: Path) -> "Checkpoint":
         """CheckpointError for anything that is not a whole checkpoint of ours; no code of the file is run."""
         try:
-            values = torch.load(path, map_location="cpu", weights_only=True)
+            values = _read(path.read_bytes())
         except FileNotFoundError as error:
             raise CheckpointError(f"{path}: no such checkpoint") from error
         except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"{path}: not a checkpoint that can be read safely: {_first_line(error)}"
             ) from error
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
+        if not isinstance(values, dict) or values.get("format") not in (FORMAT, _UNSEALED):
             found = values.get("format") if isinstance(values, dict) else type(values).__name__
             raise CheckpointError(
-                f"{path}: expected an augrgb checkpoint of format {FORMAT}, found {found!r}"
+                f"{path}: expected an augrgb checkpoint of format {_UNSEALED} or {FORMAT}, found {found!r}"
             )
         try:
-            checkpoint = cls(**{**values, "classes": tuple(values["classes"])})
+            checkpoint = cls(**{**values, "format": FORMAT, "classes": tuple(values["classes"])})
             checkpoint.build()
         except (TypeError, KeyError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(
                 f"{path}: its weights and settings do not fit: {_first_line(error)}"
             ) from error
         return checkpoint
+
+
+def _read(data: bytes) -> Any:
+    """What is in a file; SealError where it is not what was written."""
+    if is_sealed(data):
+        check_seal(data)
+    values = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if isinstance(values, dict) and values.get("format") == FORMAT:
+        check_seal(data)  # the seal itself may be what was damaged
+    return values
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """What the classifier that came with an I3D's weights says of its features: the best classes of each window.
 
-A look at whether features see what a person sees, nothing that is trained or scored with. The classifier is
-linear, so that of the mean feature of a window is the mean over its steps, as Carreira and Zisserman (2017)
-average them.
+A look at whether features see what a person sees; `classifier` scores every frame with it. The classifier
+is linear, so that of the mean feature of a window is the mean over its steps, as Carreira and Zisserman
+(2017) average them.
 
 Shapes: T steps, D feature size, K classes, N best of them.
 """
@@ -11,17 +11,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from safetensors import safe_open
 
 from extractors.weights import LoadedWeights, load_weights
-from pipeline.config import RunConfig
+from pipeline.config import ClassSet, RunConfig
+from pipeline.datasets.action_json import CHARADES_CLASSES
 from pipeline.inputs import UsageError
 from pipeline.tracks import FeatureTrack
 
 _LAYERS = ("logits.conv3d", "conv3d_0c_1x1.conv3d")  # of the two public layouts
-_KINETICS = 400  # classes, which exclude one another; those of others need not
+_KINETICS, _CHARADES = 400, 157  # classes; those of Kinetics exclude one another, others need not
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def load_classifiers(
     weights = {"rgb": config.rgb.weights, "flow": config.flow.i3d.weights}
     found: dict[str, Classifier] = {}
     for modality in modalities:
-        if modality in weights and (classifier := _classifier(weights[modality], names)):
+        if modality in weights and (classifier := load_classifier(weights[modality], names=names)):
             found[modality] = classifier
     if not found:
         looked = ", ".join(f"{name} ({weights.get(name, 'joints')})" for name in modalities)
@@ -67,14 +69,30 @@ def load_classifiers(
     return found
 
 
-def _classifier(weights: str, names: Path | None) -> Classifier | None:
+def load_classifier(
+    weights: str, classes: ClassSet = "weights", names: Path | None = None
+) -> Classifier | None:
+    """The classifier in an I3D's weights, where they have one; of the classes of a data set, or of its own.
+
+    UsageError where it has another number of classes than the data set, or than `names` has lines.
+    """
     loaded = load_weights(weights)
     layer = next((layer for layer in _LAYERS if f"{layer}.weight" in loaded.state), None)
     if layer is None:
         return None
     weight_KD = loaded.state[f"{layer}.weight"].flatten(1).double().numpy()
     bias_K = loaded.state[f"{layer}.bias"].double().numpy()
-    named = _read_names(names, len(bias_K)) if names else _known_names(weights, loaded, len(bias_K))
+    if names:
+        named = _read_names(names, len(bias_K))
+    elif classes == "weights":
+        named = _known_names(weights, loaded, len(bias_K))
+    else:
+        named = _names_of(classes)
+    if len(named) != len(bias_K):
+        raise UsageError(
+            f"{loaded.path}: its classifier has {len(bias_K)} classes, {classes} has {len(named)}; score "
+            "with those it has: --set classifier=weights"
+        )
     return Classifier(weight_KD, bias_K, named, exclusive=len(bias_K) == _KINETICS)
 
 
@@ -95,16 +113,21 @@ def _known_names(weights: str, loaded: LoadedWeights, count: int) -> tuple[str, 
             own = json.loads((file.metadata() or {}).get("classes", "[]"))
         if len(own) == count:
             return tuple(map(str, own))
-    if weights.startswith("i3d-") and "charades" in weights:
-        return tuple(f"c{k:03}" for k in range(count))  # as the data set numbers them
-    if weights.startswith("i3d-") and count == _KINETICS:
-        # Kinetics-400 in alphabetical order, as its I3D counts and torchvision names them
-        from torchvision.models.video import R3D_18_Weights
-
-        names = tuple(R3D_18_Weights.KINETICS400_V1.meta["categories"])
-        assert names == tuple(sorted(names))
-        return names
+    if weights.startswith("i3d-") and count in (_CHARADES, _KINETICS):
+        return _names_of("charades" if count == _CHARADES else "kinetics")
     return tuple(f"class {k}" for k in range(count))
+
+
+def _names_of(data_set: Literal["charades", "kinetics"]) -> tuple[str, ...]:
+    """In the order of its I3D's classifier."""
+    if data_set == "charades":
+        return CHARADES_CLASSES.by_id()[0]
+    # Kinetics-400 in alphabetical order, as its I3D counts and torchvision names them
+    from torchvision.models.video import R3D_18_Weights
+
+    names = tuple(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+    assert names == tuple(sorted(names))
+    return names
 
 
 def class_lines(

@@ -1,20 +1,24 @@
 """The command line: words to a request, errors to messages and exit codes.
 
-Exit codes: 0 all done; 1 some video failed (named in the table and in failures.jsonl); 2 wrong usage,
-before any work; 130 interrupted; 143 terminated. Heavy imports wait until a command runs.
+Exit codes: see `cli_errors`. Heavy imports wait until a command runs.
 """
 
+import json
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli_benchmark import benchmark
 from pipeline.cli_checks import compare_features, verify
+from pipeline.cli_clean import clean
 from pipeline.cli_errors import errors, stop
+from pipeline.cli_export import evaluate_events, export
 from pipeline.cli_weights import app as weights
 
 if TYPE_CHECKING:
@@ -85,7 +89,28 @@ ClassNames = Annotated[
 Unlabelled = Annotated[
     bool, typer.Option("--distill-unlabelled", help="Videos without labels join the distillation.")
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help="What networks make features in: 32, bf16 (fast on new CPUs and GPUs), 16-mixed (GPUs), or "
+        "auto, which is 32 everywhere. Features of each are kept apart. [default: auto]",
+    ),
+]
+ShowDrift = Annotated[
+    bool,
+    typer.Option("--show-drift", help="First say how far features of the first windows are from float32."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, or cuda[:i].")]
+Protocols = Annotated[
+    str | None,
+    typer.Option(
+        "--protocols",
+        help="What to evaluate by, the report's headline first: frame_map/all,charades_localize_25, or the "
+        "beginning of several, such as event_map. Left out: what the data set's figures are published by.",
+    ),
+]
+Fast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first video that cannot be done.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what is cached and what is to do; do nothing.")]
 
 
@@ -100,7 +125,11 @@ def run(
     overrides: Set = None,
     teachers: Teachers = None,
     distill_unlabelled: Unlabelled = False,
+    protocols: Protocols = None,
+    precision: Precision = None,
+    show_drift: ShowDrift = False,
     device: Device = "auto",
+    fail_fast: Fast = False,
     dry_run: DryRun = False,
 ) -> None:
     """The whole way: extract, train (or take --checkpoint), score, evaluate, report."""
@@ -112,8 +141,11 @@ def run(
         "preset": preset,
         "config": config,
     }
-    settings |= {"overrides": _overrides(overrides, teachers, distill_unlabelled), "device": device}
-    _execute(commands.dry_run if dry_run else commands.run, videos, out, settings)
+    overrides = _overrides(overrides, teachers, distill_unlabelled, protocols)
+    settings |= {"overrides": [*_precision(precision), *overrides], "device": device}
+    settings["fail_fast"] = fail_fast
+    command = commands.dry_run if dry_run else partial(commands.run, drift=show_drift)
+    _execute(command, videos, out, settings)
 
 
 @app.command()
@@ -126,15 +158,19 @@ def extract(
     features: Modalities = "rgb",
     show_classes: ShowClasses = False,
     class_names: ClassNames = None,
+    precision: Precision = None,
+    show_drift: ShowDrift = False,
     device: Device = "auto",
+    fail_fast: Fast = False,
 ) -> None:
     """Features of every video, cached in OUT/features; what skeletons are made of, in OUT/joints."""
     from pipeline import commands
 
-    settings: dict[str, Any] = {"preset": preset, "config": config, "overrides": overrides, "device": device}
+    settings: dict[str, Any] = {"preset": preset, "config": config, "device": device, "fail_fast": fail_fast}
+    settings["overrides"] = [*_precision(precision), *(overrides or ())]
     settings["features"] = [name.strip() for name in features.split(",")]
     show = show_classes or class_names is not None
-    command = partial(commands.extract, show_classes=show, class_names=class_names)
+    command = partial(commands.extract, show_classes=show, class_names=class_names, drift=show_drift)
     _execute(command, videos, out, settings)
 
 
@@ -169,6 +205,7 @@ def score(
     checkpoint: Model = None,
     overrides: Set = None,
     device: Device = "auto",
+    fail_fast: Fast = False,
 ) -> None:
     """Score every frame from cached features, by --checkpoint or by the model trained in OUT."""
     from pipeline import commands
@@ -177,6 +214,7 @@ def score(
         "checkpoint": checkpoint,
         "overrides": overrides,
         "device": device,
+        "fail_fast": fail_fast,
         "remember": True,
     }
     _execute(commands.score, videos, out, settings)
@@ -189,11 +227,13 @@ def evaluate(
     annotations: Labels = None,
     checkpoint: Model = None,
     overrides: Set = None,
+    protocols: Protocols = None,
 ) -> None:
     """Scores against labels on the test split: table and OUT/metrics.json."""
     from pipeline import commands
 
-    settings: dict[str, Any] = {"annotations": annotations, "checkpoint": checkpoint, "overrides": overrides}
+    settings: dict[str, Any] = {"annotations": annotations, "checkpoint": checkpoint}
+    settings["overrides"] = _overrides(overrides, protocols=protocols)
     _execute(commands.evaluate, videos, out, {**settings, "device": "cpu", "remember": True})
 
 
@@ -258,7 +298,8 @@ def presets(
     with errors():
         import yaml
 
-        from pipeline.config import PRESETS, load_config, to_values
+        from pipeline.config import load_config, to_values
+        from pipeline.presets import PRESETS
 
         if name is not None:
             typer.echo(yaml.safe_dump(to_values(load_config(name)), sort_keys=False), nl=False)
@@ -268,17 +309,36 @@ def presets(
 
 
 app.command()(verify)
+app.command()(clean)
 app.command()(compare_features)
+app.command()(benchmark)
+app.command()(export)
+app.command()(evaluate_events)
 
 
-def _overrides(given: list[str] | None, teachers: str | None, unlabelled: bool = False) -> list[str]:
+def _overrides(
+    given: list[str] | None,
+    teachers: str | None = None,
+    unlabelled: bool = False,
+    protocols: str | None = None,
+) -> list[str]:
     """Options of their own are settings like all others."""
     overrides = list(given or ())
     if teachers is not None:
         overrides.append(f"teachers=[{teachers}]")
     if unlabelled:
         overrides.append("distill_unlabelled=true")
+    if protocols is not None:
+        names = [name.strip() for name in protocols.split(",") if name.strip()]
+        overrides.append(f"evaluation.protocols={json.dumps(names)}")  # quoted: a name may hold a colon
     return overrides
+
+
+def _precision(name: str | None) -> list[str]:
+    """As settings; exceptions given one by one come after them."""
+    from pipeline.precision import as_overrides
+
+    return as_overrides(name) if name is not None else []
 
 
 def _execute(
@@ -286,9 +346,11 @@ def _execute(
 ) -> None:
     """Make the request, run it, print what it amounts to, leave with the exit code."""
     from pipeline import commands
+    from pipeline.job import FailFast
     from pipeline.request import request as make_request
 
     with errors():
         request = make_request(videos, out, **settings, command=shlex.join(["augrgb", *sys.argv[1:]]))
-        command(request)
+        with suppress(FailFast):  # the table says which video it was
+            command(request)
         raise typer.Exit(commands.summary(request))

@@ -16,7 +16,7 @@ Names = Annotated[list[str] | None, typer.Argument(help="Names as `augrgb weight
 
 @app.command("list")
 def list_weights(names: Names = None) -> None:
-    """What there is: name, size, where it is on this machine. With NAMES: all that is known of these."""
+    """What there is: name, size, where it is here, warnings. With NAMES: all that is known of these."""
     with errors():
         for entry in _entries(names):
             typer.echo("\n".join(_details(entry)) if names else _line(entry))
@@ -90,7 +90,8 @@ def _line(entry: "WeightFile") -> str:
     path = find_weights(entry.name)
     size = path.stat().st_size / 1e6 if path else entry.megabytes
     missing = "not here" if entry.url else "not in this package"
-    return f"{entry.name:36} {f'{size:.1f} MB' if size else '':>9}  {path or missing}"
+    line = f"{entry.name:36} {f'{size:.1f} MB' if size else '':>9}  {path or missing}"
+    return f"{line}  (warning: {entry.warning})" if entry.warning else line
 
 
 def _details(entry: "WeightFile") -> list[str]:
@@ -99,7 +100,6 @@ def _details(entry: "WeightFile") -> list[str]:
         "known by": _known_by(entry),
         "expects": entry.expects,
         "licence": entry.licence,
-        "warning": entry.warning,
     }
     return [_line(entry), *(f"    {what:9} {text}" for what, text in about.items() if text)]
 

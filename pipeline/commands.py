@@ -5,38 +5,48 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from rich.table import Column, Table
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.classes import class_lines, load_classifiers
+from pipeline.classifier import keep_classifier
+from pipeline.drift import show_drift
 from pipeline.evaluate import evaluate as evaluate_stage
-from pipeline.evaluate import metrics_table
+from pipeline.evaluate import metrics_table, step_times
 from pipeline.extract import extract as extract_stage
 from pipeline.files import read_json, sweep_temporary
 from pipeline.inputs import UsageError
-from pipeline.job import Job, StageResult
+from pipeline.job import Job, StageResult, WorkStopped
 from pipeline.lineup import Lineup
+from pipeline.plans import run_plans
 from pipeline.products import Features, clocks, locate, missing
 from pipeline.recipe import Recipe
 from pipeline.request import Request
 from pipeline.score import save_events, saved_scores
 from pipeline.score import score as score_stage
 from pipeline.task import Task
-from pipeline.train import planned, trained
 from pipeline.train import train as train_stage
+from pipeline.train import trained
 
 if TYPE_CHECKING:
     from pipeline.tracks import ScoreTrack
 
 
-def run(request: Request) -> "dict[str, ScoreTrack]":
-    """Extract, train unless a checkpoint was given, score, evaluate where there are labels, report."""
+def run(request: Request, *, drift: bool = False) -> "dict[str, ScoreTrack]":
+    """Extract, train unless a checkpoint was given, score, evaluate where there are labels, report.
+
+    `drift`: say first how far features are from float32.
+    """
     if request.checkpoint is None and request.job.annotations is None:
         raise UsageError(
-            "nothing to train from and nothing to score with: give --annotations or --checkpoint"
+            "nothing to train from and nothing to score with: give --annotations or --checkpoint, or score "
+            "with public weights: --preset charades-i3d"
         )
     task, recipe = request.task(), request.recipe()
     with _working(request) as job:
+        if drift:
+            show_drift(job, recipe)
         features = extract_stage(job, recipe)
         task = _checked(job, task, features)
         if request.checkpoint:
@@ -45,19 +55,24 @@ def run(request: Request) -> "dict[str, ScoreTrack]":
             assert task is not None, "checked above"
             lineup = Lineup(train_stage(job, task, features))
         scores = _score(job, lineup, task, features)
-        metrics = evaluate_stage(job, task, scores) if task else {}
+        metrics = evaluate_stage(job, task, scores, step_times(features)) if task else {}
         _report(job, task, lineup, scores[lineup.final], features, metrics)
     return scores[lineup.final]
 
 
-def extract(request: Request, *, show_classes: bool = False, class_names: Path | None = None) -> Features:
+def extract(
+    request: Request, *, show_classes: bool = False, class_names: Path | None = None, drift: bool = False
+) -> Features:
     """Features of every video, of every modality that was asked for.
 
-    `show_classes`: what the classifier of an I3D's weights makes of them, by the names in a text file.
+    `show_classes`: what the classifier of an I3D's weights makes of them, by the names in a text file;
+    `drift`: as in `run`.
     """
     recipe = request.recipe()
     shown = load_classifiers(request.job.config, recipe.modalities, class_names) if show_classes else {}
     with _working(request) as job:
+        if drift:
+            show_drift(job, recipe)
         features = extract_stage(job, recipe)
         for video, files in features.files.items() if shown else ():
             tracks = {name: file.load()[0] for name, file in files.items() if file.record()}
@@ -68,6 +83,11 @@ def extract(request: Request, *, show_classes: bool = False, class_names: Path |
 
 def train(request: Request) -> dict[str, Checkpoint]:
     """All models, from cached features."""
+    if request.checkpoint:
+        raise UsageError(
+            f"preset {request.job.config.preset!r} scores with the classifier in its weights and trains "
+            "nothing; for models of its features take another preset (charades), or --set classifier=null"
+        )
     if request.job.annotations is None:
         raise UsageError("nothing to train from: give --annotations")
     task, recipe = request.task(), request.recipe()
@@ -94,7 +114,10 @@ def evaluate(request: Request) -> dict[str, Any]:
         features = _cached(job, recipe)
         task = _checked(job, task, features)
         assert task is not None, "checked above"
-        return evaluate_stage(job, task, _saved(job, lineup, features))
+        metrics = evaluate_stage(job, task, _saved(job, lineup, features), step_times(features))
+        if table := metrics_table(metrics):
+            job.progress.console.print(table)
+        return metrics
 
 
 def report(request: Request) -> Path:
@@ -122,7 +145,7 @@ def dry_run(request: Request) -> None:
     lineup = request.lineup() if request.checkpoint else None
     if lineup is None and task is not None:
         there = {} if todo else trained(job, task.on(clocks(features)), features)
-        wanted = [name for name, _ in planned(job)]
+        wanted = [plan.name for plan in run_plans(job.config)]
         for name in wanted:
             say(f"train {name}: {'cached' if name in there else 'to do'}")
         lineup = Lineup(there) if len(there) == len(wanted) else None
@@ -158,11 +181,22 @@ def _working(request: Request) -> Iterator[Job]:
     job.out.mkdir(parents=True, exist_ok=True)
     sweep_temporary(job.out)
     job.progress.event("start", command=job.command, videos=len(job.sources), device=str(job.device))
+    ended = "failed"
     try:
+        job.check_fail_fast()
         yield job
+        ended = "done"
+    except OSError as error:
+        raise WorkStopped(f"stopped: {error}") from error
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise WorkStopped(
+            f"stopped: {job.device} has too little memory to train; try half of train.batch_videos, "
+            f"{job.config.train.batch_videos}, or another --device"
+        ) from error
     finally:
         job.save_failures()
         job.save_run()
+        job.progress.event("end", how=ended, failures=len(job.failures))
 
 
 def _checked(job: Job, task: Task | None, features: Features) -> Task | None:
@@ -196,6 +230,7 @@ def _score(
         for name, scorer in lineup.scorers.items()
     }
     save_events(job, scores[lineup.final])
+    keep_classifier(job.out, lineup)
     return scores
 
 

@@ -14,7 +14,18 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.alignment import IDENTITY, Aligned, Alignment, Line, Match, Pair, align, along
+from pipeline.alignment import (
+    IDENTITY,
+    Aligned,
+    Alignment,
+    Line,
+    Match,
+    Pair,
+    align,
+    along,
+    as_good,
+    difference,
+)
 from pipeline.feature_folders import (
     CompareError,
     FeatureArray,
@@ -66,6 +77,7 @@ class Comparison:
     scale: float  # length of B's vectors in units of A's
     step_sec: float | None  # of A, where its times are known
     clock: Line | None  # what the features' own times say the line is
+    by_clock: float  # difference along that one; NaN where there is none
     videos: tuple[VideoComparison, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
@@ -74,8 +86,11 @@ class Comparison:
 
     @property
     def clock_agrees(self) -> bool:
-        """Whether the features' own times fit the line, from its beginning to its end."""
-        if self.clock is None:
+        """Whether the features' own times fit the line from its beginning to its end, or fit A and B as well.
+
+        The line is a simple one: of features that are merely alike, shifts of parts of a step are not found.
+        """
+        if self.clock is None or as_good(self.by_clock, self.difference):
             return True
         ends = np.array([0.0, max(video.steps_b for video in self.videos) - 1])
         return bool(
@@ -115,7 +130,7 @@ def compare_features(
     pairs = [Pair(name_a, a[name_a].steps(one), b[name_b].steps(other)) for name_a, name_b in names]
     alignment = align(pairs)
     found = tuple(_video(*args, alignment.line) for args in zip(pairs, alignment.matches, strict=True))
-    largest = _largest(pairs)
+    largest, clock = _largest(pairs), _clock(a, b, names)
     return Comparison(
         kind=_kind(alignment, found, largest),
         line=alignment.line,
@@ -123,7 +138,8 @@ def compare_features(
         largest=largest,
         scale=_scale(found),
         step_sec=_step_sec([a[name] for name, _ in names]),
-        clock=_clock(a, b, names),
+        clock=clock,
+        by_clock=difference(pairs, clock) if clock else float("nan"),
         videos=found,
         only_a=tuple(name for name in a if name not in matched_a),
         only_b=tuple(name for name in b if name not in matched_b),
@@ -138,16 +154,16 @@ def _video(pair: Pair, match: Match, line: Line) -> VideoComparison:
 
 
 def _kind(alignment: Alignment, videos: Sequence[VideoComparison], largest: float | None) -> Kind:
-    line, difference = alignment.line, alignment.difference
+    line, left = alignment.line, alignment.difference
     if line == IDENTITY and largest is not None and largest <= EQUAL:
         return "equal"
-    if np.isnan(difference) and np.isnan(alignment.difference_as_is):
+    if np.isnan(left) and np.isnan(alignment.difference_as_is):
         return "still"
-    if difference <= CLOSE and line == IDENTITY:
+    if left <= CLOSE and line == IDENTITY:
         return "close"
-    if not difference <= CLOSE and _in_pieces(line, videos):
+    if not left <= CLOSE and _in_pieces(line, videos):
         return "pieces"
-    if not difference <= ALIKE:
+    if not left <= ALIKE:
         return "different"
     if line == IDENTITY:
         return "alike"

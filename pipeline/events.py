@@ -1,4 +1,14 @@
-"""Frame scores to events: maximal runs of frames whose score reaches a threshold.
+"""Frame scores to events, by a named rule of the `events` settings.
+
+    threshold              per class, maximal runs of frames whose score reaches `threshold`
+    background-grouping    runs of frames in which something happens: each is one event, of the class whose
+                           mean score over the run is highest
+
+background-grouping is the rule of Graph Distillation (Luo et al., ECCV 2018; google/graph_distillation,
+detection/evaluation/map.py) for PKU-MMD, where actions follow one another: a step belongs to a run iff 1 -
+P(background) >= 0.4 (`activity`). There P(background) is an output of the softmax. Scores here are one
+Bernoulli per class and have no background, so the highest score stands for 1 - P(background); that is
+our reading. There `min_sec` and `merge_gap_sec` are 0.
 
 Shapes: F frames, K classes.
 """
@@ -8,10 +18,14 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.files import write_atomic, write_json
+
+if TYPE_CHECKING:  # settings know the networks, events need none
+    from pipeline.config import EventConfig
 
 COLUMNS = ("video", "start", "end", "label", "score")
 # what spreadsheets take for the start of a formula; and the apostrophe itself, so that it can be undone
@@ -30,6 +44,19 @@ class Event:
     score: float
 
 
+def decode(
+    scores_FK: np.ndarray, times_sec_F: np.ndarray, classes: Sequence[str], rule: "EventConfig"
+) -> list[Event]:
+    """Events of one video by the rule of the settings; ValueError as `events_from_scores`."""
+    if rule.rule == "background-grouping":
+        return grouped_events(
+            scores_FK, times_sec_F, classes, rule.activity, rule.min_sec, rule.merge_gap_sec
+        )
+    return events_from_scores(
+        scores_FK, times_sec_F, classes, rule.threshold, rule.min_sec, rule.merge_gap_sec
+    )
+
+
 def events_from_scores(
     scores_FK: np.ndarray,
     times_sec_F: np.ndarray,
@@ -45,21 +72,37 @@ def events_from_scores(
     counts the gap, too; then, events shorter than `min_sec` are dropped. ValueError for scores that
     are not (F, K) finite numbers, and times that do not increase.
     """
-    if scores_FK.shape != (len(times_sec_F), len(classes)) or not np.isfinite(scores_FK).all():
-        raise ValueError(
-            f"need finite scores (F, K) for {len(times_sec_F)} times and {len(classes)} classes, "
-            f"got {scores_FK.shape}"
-        )
-    if not np.isfinite(times_sec_F).all() or not (np.diff(times_sec_F) > 0).all():
-        raise ValueError("times do not increase strictly")
-    edge_sec = _frame_edges(times_sec_F)
+    _check(scores_FK, times_sec_F, classes)
+    edge_sec = frame_edges(times_sec_F)
     events = []
     for k, label in enumerate(classes):
-        for first, end in _merge(_runs(scores_FK[:, k] >= threshold), edge_sec, merge_gap_sec):
-            if edge_sec[end] - edge_sec[first] >= min_sec - _ROUNDING_SEC:
-                score = float(np.mean(scores_FK[first:end, k], dtype=np.float64))
-                events.append(Event(float(edge_sec[first]), float(edge_sec[end]), label, score))
+        for first, end in _runs(scores_FK[:, k] >= threshold, edge_sec, min_sec, merge_gap_sec):
+            score = float(np.mean(scores_FK[first:end, k], dtype=np.float64))
+            events.append(Event(float(edge_sec[first]), float(edge_sec[end]), label, score))
     return sorted(events, key=lambda event: event.start_sec)  # stable: classes in order at one time
+
+
+def grouped_events(
+    scores_FK: np.ndarray,
+    times_sec_F: np.ndarray,
+    classes: Sequence[str],
+    activity: float = 0.4,
+    min_sec: float = 0.0,
+    merge_gap_sec: float = 0.0,
+) -> list[Event]:
+    """Runs of frames whose best score is >= activity, in order of time; one class each.
+
+    Of two classes with the same mean, the first. Ends, gaps, short events and errors as in
+    `events_from_scores`.
+    """
+    _check(scores_FK, times_sec_F, classes)
+    edge_sec = frame_edges(times_sec_F)
+    events = []
+    for first, end in _runs((scores_FK >= activity).any(axis=1), edge_sec, min_sec, merge_gap_sec):
+        mean_K = np.mean(scores_FK[first:end], axis=0, dtype=np.float64)
+        k = int(mean_K.argmax())
+        events.append(Event(float(edge_sec[first]), float(edge_sec[end]), classes[k], float(mean_K[k])))
+    return events
 
 
 def write_events(csv_path: Path, json_path: Path, events: Mapping[str, Sequence[Event]]) -> None:
@@ -92,7 +135,7 @@ def _row(event: Event) -> dict[str, float | str]:
     return {"start": event.start_sec, "end": event.end_sec, "label": event.label, "score": event.score}
 
 
-def _frame_edges(times_sec_F: np.ndarray) -> np.ndarray:
+def frame_edges(times_sec_F: np.ndarray) -> np.ndarray:
     """When each frame begins, and when the last one ends: (F + 1,)."""
     if len(times_sec_F) == 0:
         return np.zeros(1)
@@ -101,10 +144,27 @@ def _frame_edges(times_sec_F: np.ndarray) -> np.ndarray:
     return np.append(times_sec_F, times_sec_F[-1] + last)
 
 
-def _runs(active_F: np.ndarray) -> list[tuple[int, int]]:
-    """First frame and end (the frame after the last) of each run of true values."""
+def _check(scores_FK: np.ndarray, times_sec_F: np.ndarray, classes: Sequence[str]) -> None:
+    if scores_FK.shape != (len(times_sec_F), len(classes)) or not np.isfinite(scores_FK).all():
+        raise ValueError(
+            f"need finite scores (F, K) for {len(times_sec_F)} times and {len(classes)} classes, "
+            f"got {scores_FK.shape}"
+        )
+    if not np.isfinite(times_sec_F).all() or not (np.diff(times_sec_F) > 0).all():
+        raise ValueError("times do not increase strictly")
+
+
+def _runs(
+    active_F: np.ndarray, edge_sec: np.ndarray, min_sec: float, merge_gap_sec: float
+) -> list[tuple[int, int]]:
+    """First frame and end (the frame after the last) of each run of true values, joined, short ones gone."""
     changes = np.flatnonzero(np.diff(active_F, prepend=False, append=False))
-    return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))
+    runs = list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))
+    return [
+        (first, end)
+        for first, end in _merge(runs, edge_sec, merge_gap_sec)
+        if edge_sec[end] - edge_sec[first] >= min_sec - _ROUNDING_SEC
+    ]
 
 
 def _merge(runs: list[tuple[int, int]], edge_sec: np.ndarray, gap_sec: float) -> list[tuple[int, int]]:

@@ -8,13 +8,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from pipeline.files import read_json
-from pipeline.inputs import VIDEO_SUFFIXES
+from pipeline.interchange.names import stem, without_suffix
 
 Layout = Literal["auto", "td", "dt"]
 LAYOUTS: tuple[Layout, ...] = ("auto", "td", "dt")
@@ -68,7 +68,7 @@ def pair_up(a: Mapping[str, object], b: Mapping[str, object]) -> list[tuple[str,
     if len(a) == len(b) == 1:
         return [(next(iter(a)), next(iter(b)))]
     left_a, left_b, pairs = list(a), list(b), dict[str, str]()
-    for rule in (str, _bare, lambda name: PurePosixPath(_bare(name)).name):
+    for rule in (str, without_suffix, stem):
         of_b = _by(rule, left_b)
         for key, names in _by(rule, left_a).items():
             if len(names) == len(of_b.get(key, ())) == 1:
@@ -128,11 +128,6 @@ def _read(path: Path) -> FeatureArray:
     if isinstance(centers, list) and len(centers) == len(array):
         return FeatureArray(path, array, np.asarray(centers, dtype=np.float64))
     return FeatureArray(path, array)
-
-
-def _bare(name: str) -> str:
-    path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in VIDEO_SUFFIXES else name
 
 
 def _by(rule: Callable[[str], str], names: list[str]) -> dict[str, list[str]]:

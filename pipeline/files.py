@@ -1,5 +1,6 @@
 """Files that are whole or not there: temporary name, fsync, rename."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -7,7 +8,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,18 +30,24 @@ def file_sha256(path: Path) -> str:
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """`write(file)` into a temporary neighbour, then give it its name: never a part of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # not derived from the name, which may be as long as the file system allows
-    temporary = path.parent / f"{_TMP}{secrets.token_hex(8)}"
+    temporary = temporary_path(path.parent)
     try:
         with _locked(temporary) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
             temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a disk that is full does not say of what
         raise
     _fsync_folder(path.parent)
+
+
+def temporary_path(folder: Path) -> Path:
+    """A name that nobody else has, and of a fixed length; what is left under it is swept."""
+    return folder / f"{_TMP}{secrets.token_hex(8)}"
 
 
 @contextmanager
@@ -67,6 +74,21 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file, one a line; lines that are none, such as half a line, are left out."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            value = json.loads(line)
+            if isinstance(value, dict):
+                found.append(value)
+    return found
 
 
 def sweep_temporary(folder: Path) -> int:
@@ -97,11 +119,21 @@ class ContentHashes:
         self._database = database
         if database is None:
             return
+        try:
+            self._make_table()
+        except sqlite3.DatabaseError:  # damaged; nothing is lost: hashes are taken anew
+            for path in (database, database.with_name(f"{database.name}-journal")):
+                path.unlink(missing_ok=True)
+            self._make_table()
+
+    def _make_table(self) -> None:
         with self._connect() as connection:
             connection.execute(
-                "CREATE TABLE IF NOT EXISTS content "
-                "(path TEXT PRIMARY KEY, size INT, mtime_ns INT, inode INT, sha256 TEXT)"
+                "CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, "
+                "size INT, mtime_ns INT, inode INT, sha256 TEXT, row_sha256 TEXT)"
             )
+            if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("damaged")
 
     def sha256(self, path: Path) -> str:
         """Hash of the file's content; OSError where it cannot be read."""
@@ -111,19 +143,24 @@ class ContentHashes:
         state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         name = str(path.resolve())
         with self._connect() as connection:
-            query = "SELECT size, mtime_ns, inode, sha256 FROM content WHERE path = ?"
+            query = "SELECT size, mtime_ns, inode, sha256, row_sha256 FROM contents WHERE path = ?"
             row = connection.execute(query, (name,)).fetchone()
-            if row is not None and row[:3] == state:
-                return row[3]
-            content = file_sha256(path)
-            connection.execute("REPLACE INTO content VALUES (?, ?, ?, ?, ?)", (name, *state, content))
-        return content
+        if row is not None and row[:3] == state and row[4] == digest([name, *row[:4]]):
+            return row[3]
+        values = [name, *state, file_sha256(path)]
+        with self._connect() as connection:
+            connection.execute("REPLACE INTO contents VALUES (?, ?, ?, ?, ?, ?)", (*values, digest(values)))
+        return str(values[-1])
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         assert self._database is not None
-        with closing(sqlite3.connect(self._database, timeout=60)) as connection, connection:
-            yield connection
+        try:
+            with closing(sqlite3.connect(self._database, timeout=60)) as connection, connection:
+                yield connection
+        except sqlite3.OperationalError as error:  # locked, full, read-only: not damaged
+            number = errno.ENOSPC if "full" in str(error) else errno.EIO
+            raise OSError(number, str(error), str(self._database)) from error
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -3,10 +3,7 @@
 Shapes: B videos, T steps (padded), D feature size, K classes.
 """
 
-import csv
-import io
 import logging
-import shutil
 import warnings
 import zlib
 from collections import defaultdict
@@ -18,41 +15,40 @@ from typing import TYPE_CHECKING, Any, Literal
 import lightning.pytorch as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
-from models.base import TemporalModel
+from models.base import Encoded, TemporalModel
 from models.losses import classification_loss
 from models.windows import encode_any_length
 from pipeline.config import TrainConfig
 from pipeline.crops import random_crops
 from pipeline.dataset import Batch, EpochShuffle, Example, collate
-from pipeline.files import write_atomic
+from pipeline.fit_records import Best, Row, Save, WholeFiles
 from pipeline.metrics import frame_map
 from pipeline.progress import Progress
 
 if TYPE_CHECKING:
-    from models.distillation import Distillation
-
-Row = dict[str, float]
+    from models.distiller import Distiller
 
 
 class Detector(L.LightningModule):
     """A temporal model in training; `history` has one row per epoch: each loss, validation mAP, rate.
 
-    How its features are held against a teacher's is the matter of `distillations`. The teachers'
-    features come with the batch: teachers are frozen, and no part of this module.
+    How it learns from a teacher is the matter of `distillers`. What teachers make of the videos comes with
+    the batch: teachers are frozen, and no part of this module.
     """
 
-    def __init__(self, model: TemporalModel, lesson: "Lesson", report: Callable[[list[Row]], None]) -> None:
+    def __init__(self, model: TemporalModel, lesson: "Lesson", report: Callable[[Row], None]) -> None:
         super().__init__()
         self.model, self.config, self.seed, self.report = model, lesson.config, lesson.seed, report
-        self.distillations = lesson.distillations
-        self.learned_by_it = nn.ModuleDict(lesson.distillations)  # projections, for the optimiser
+        self.distillers = nn.ModuleDict(lesson.distillers)  # what they learn is for the optimiser, too
+        self.weights = {name: distiller.weights for name, distiller in lesson.distillers.items()}
         self.history: list[Row] = []
+        self.best = Best(*lesson.monitor) if lesson.validation else None
         self._validation: Row = {}
         self._plateau_state: dict[str, Any] | None = None
         self._losses: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -60,7 +56,10 @@ class Detector(L.LightningModule):
 
     def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
         # dropout depends on seed, epoch and batch alone, not on where a run was resumed
-        torch.manual_seed(zlib.crc32(f"{self.seed} {self.current_epoch} {batch_idx}".encode()))
+        seed = zlib.crc32(f"{self.seed} {self.current_epoch} {batch_idx}".encode())
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":  # torch.manual_seed would ask every kind of device, every time
+            torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         if self.model.window_steps is not None:
@@ -74,14 +73,14 @@ class Detector(L.LightningModule):
         for name, term in own_terms.items():
             self._note(name, term, batch.labelled_BT)
             loss = loss + term
-        for teacher, distillation in self.distillations.items():
+        for teacher, distiller in self.distillers.items():
             taught = batch.teachers.get(teacher)
-            if taught is None:  # no video of this batch has it
+            if taught is None:  # it knows no video of this batch
                 continue
-            terms = distillation(h_BTC, taught.features_BTC, batch.target_BTK, taught.mask_BT)
+            terms = distiller(Encoded(h_BTC, logits_BTK), taught.seen, batch.target_BTK, taught.mask_BT)
             for name, term in terms.items():
                 self._note(f"{name}_{teacher}", term, taught.mask_BT)
-                loss = loss + distillation.weights[name] * term
+                loss = loss + self.weights[teacher][name] * term
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
@@ -110,7 +109,9 @@ class Detector(L.LightningModule):
         # ours to step: the loop would do it after the epoch's checkpoint, and a resumed run would miss it
         if self._validation:
             self._plateau.step(self._validation["val_loss"])
-        self.report(self.history)
+        if self.best is not None:
+            self.best.offer(row, self.model)
+        self.report(row)
 
     def _note(self, name: str, value: Tensor, mask_BT: Tensor) -> None:
         self._losses[name].append((float(value.detach()), float(mask_BT.sum())))
@@ -132,10 +133,14 @@ class Detector(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
         checkpoint["plateau"] = self._plateau.state_dict()
+        if self.best is not None:
+            checkpoint["best"] = {"row": self.best.row, "state": self.best.state}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
         self._plateau_state = checkpoint["plateau"]
+        if self.best is not None:
+            self.best.row, self.best.state = checkpoint["best"]["row"], checkpoint["best"]["state"]
 
 
 class _Stop(EarlyStopping):
@@ -153,9 +158,10 @@ class Lesson:
     name: str  # of the model
     training: Sequence[Example]
     validation: Sequence[Example]
-    distillations: Mapping[str, "Distillation"]  # by teacher; none: labels alone
+    distillers: Mapping[str, "Distiller"]  # by teacher; none: labels alone
     config: TrainConfig
     seed: int
+    save_sec: float = 0.0  # what is needed to resume is saved that often at most; 0: after every epoch
 
     @property
     def monitor(self) -> tuple[str, Literal["min", "max"]]:
@@ -167,77 +173,51 @@ class Lesson:
 def fit(
     model: TemporalModel, lesson: Lesson, *, folder: Path, device: torch.device, progress: Progress
 ) -> tuple[dict[str, Tensor], list[Row], Row]:
-    """Train, or go on from the last whole epoch found in `folder`; (weights, history, row of these weights).
+    """Train, or go on from the last epoch saved in `folder`; (weights, history, row of these weights).
 
     Weights are those of the best epoch (see `Lesson.monitor`; the first of equals; the last epoch
     where there is no validation share). `folder` keeps curves.csv and TensorBoard logs; what is needed
     to resume is removed at the end.
     """
     _quiet_lightning()
-    resume, config = folder / "resume", lesson.config
-    best = _best(resume, lesson) if lesson.validation else None
-    trainer = _trainer(folder, lesson, best, device)
-    found = resume / "last.ckpt"
+    config, save = lesson.config, Save(folder, lesson.save_sec)
+    trainer = _trainer(folder, lesson, save, device)
     order = EpochShuffle(lesson.training, lesson.seed)
-    if found.is_file():
+    if (done := save.epochs_done(progress.say)) is not None:
         # the loop draws the first epoch's order before it tells the sampler which epoch it is
-        done = len(torch.load(found, map_location="cpu", weights_only=True)["history"])
         order.set_epoch(done)
         progress.say(f"  {lesson.name}: goes on after epoch {done} of {config.epochs}")
     with progress.bar(f"train {lesson.name}", config.epochs) as bar:
-
-        def report(rows: list[Row]) -> None:
-            _write_curves(folder / "curves.csv", rows)
-            bar.advance(_note(rows[-1]))
-
-        module = Detector(model, lesson, report)
+        module = Detector(model, lesson, lambda row: bar.advance(_note(row)))
         try:
             trainer.fit(
                 module,
                 _loader(lesson.training, config.batch_videos, order),
                 _loader(lesson.validation, config.batch_videos) if lesson.validation else None,
-                ckpt_path=found if found.is_file() else None,
+                ckpt_path=save.path if done is not None else None,
                 weights_only=True,
             )
         except SystemExit as end:
             if end.code == 1 and trainer.interrupted:  # how the loop ends after Ctrl-C
                 raise KeyboardInterrupt from None
             raise
-    rows = module.history
-    chosen = rows[-1]
-    if best is not None:
-        saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-        module.load_state_dict(saved["state_dict"])
-        monitor, mode = lesson.monitor
-        chosen = max(rows, key=lambda row: row[monitor] if mode == "max" else -row[monitor])
-    shutil.rmtree(resume, ignore_errors=True)
-    return {key: value.cpu() for key, value in module.model.state_dict().items()}, rows, chosen
+    save.done(module.history)
+    state, row = module.model.state_dict(), module.history[-1]
+    if module.best is not None and module.best.state is not None and module.best.row is not None:
+        state, row = module.best.state, module.best.row
+    return {key: value.cpu() for key, value in state.items()}, module.history, row
 
 
-def _best(folder: Path, lesson: Lesson) -> ModelCheckpoint:
+def _trainer(folder: Path, lesson: Lesson, save: Save, device: torch.device) -> L.Trainer:
     monitor, mode = lesson.monitor
-    return ModelCheckpoint(
-        folder,
-        filename="best",
-        monitor=monitor,
-        mode=mode,
-        save_weights_only=True,
-        enable_version_counter=False,
-    )
-
-
-def _trainer(folder: Path, lesson: Lesson, best: ModelCheckpoint | None, device: torch.device) -> L.Trainer:
-    monitor, mode = lesson.monitor
-    stop = [] if best is None else [best, _Stop(monitor, mode=mode, patience=lesson.config.patience)]
-    last = ModelCheckpoint(
-        folder / "resume", filename="last", enable_version_counter=False, save_on_train_epoch_end=True
-    )
+    stop = [_Stop(monitor, mode=mode, patience=lesson.config.patience)] if lesson.validation else []
     return L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
         precision=_precision(lesson.config.precision, device),
         max_epochs=lesson.config.epochs,
-        callbacks=[*stop, last],  # last comes last: it is written when everything of the epoch is
+        callbacks=[*stop, save],
+        plugins=[WholeFiles()],
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -248,17 +228,6 @@ def _trainer(folder: Path, lesson: Lesson, best: ModelCheckpoint | None, device:
 
 def _loader(examples: Sequence[Example], batch: int, sampler: EpochShuffle | None = None) -> DataLoader[Any]:
     return DataLoader(examples, batch_size=batch, sampler=sampler, collate_fn=collate)  # type: ignore[arg-type]
-
-
-def _write_curves(path: Path, rows: list[Row]) -> None:
-    """A row per epoch; a column that some epochs have not is empty there."""
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(path, lambda file: file.write(text.getvalue().encode()))
 
 
 def _note(row: Row) -> str:

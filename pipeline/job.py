@@ -13,13 +13,24 @@ from typing import Any
 
 import torch
 
+from pipeline.claims import Claims
 from pipeline.config import RunConfig, to_values
-from pipeline.files import ContentHashes, read_json, write_atomic, write_json
+from pipeline.files import ContentHashes, read_json, read_json_lines, write_atomic, write_json
 from pipeline.inputs import Source, UsageError
 from pipeline.labels import Annotations
 from pipeline.progress import Progress
 
 VERSIONED = ("torch", "torchvision", "numpy", "decord", "av", "einops", "lightning", "scikit-learn")
+
+
+class FailFast(Exception):
+    """A video failed, and the run was asked to stop at the first one; it is recorded."""
+
+
+class WorkStopped(Exception):
+    """Nothing a video can do about: the disk is full, the folder of results is gone. What is done is kept."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,12 @@ class Job:
     annotations: Annotations | None = None
     command: str = ""
     results: list[StageResult] = field(default_factory=list)
+    fail_fast: bool = False  # stop at the first video that cannot be done
+
+    @cached_property
+    def claims(self) -> Claims:
+        """What this process works on, so that others on the same OUT do not."""
+        return Claims(self.out)
 
     @cached_property
     def hashes(self) -> ContentHashes:
@@ -88,18 +105,23 @@ class Job:
         return [failure for result in self.results for failure in result.failures]
 
     def fail(self, result: StageResult, video: str, reason: str, message: str) -> None:
-        """Record that a stage could not do a video; the run goes on."""
+        """Record that a stage could not do a video; the run goes on, unless it is to fail fast."""
         failure = Failure(video, result.stage, reason, message)
         result.failures.append(failure)
         self.progress.event("failure", **asdict(failure))
         self.progress.say(f"  failed: {video}: {message}")
+        self.check_fail_fast()
+
+    def check_fail_fast(self) -> None:
+        """FailFast where a video failed and that is to be the end."""
+        if self.fail_fast and self.failures:
+            raise FailFast(self.failures[-1].video)
 
     def save_failures(self) -> None:
         """failures.jsonl: this command's failures, and earlier ones of stages it did not run."""
         path = self.out / "failures.jsonl"
         ran = {result.stage for result in self.results}
-        lines = path.read_text().splitlines() if path.is_file() else []
-        kept = [row for row in map(json.loads, lines) if row["stage"] not in ran]
+        kept = [row for row in read_json_lines(path) if row.get("stage") not in ran]
         rows = [*kept, *map(asdict, self.failures)]
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_atomic(path, lambda file: file.write(text.encode()))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.plans import STUDENT
 from pipeline.score import Scorer
-from pipeline.train import STUDENT
 
 TWO_STREAM = "two-stream"
 

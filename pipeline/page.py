@@ -46,6 +46,17 @@ def make_page(
     return page
 
 
+def results(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Rows of the page from metrics.json; its headline is the last: the final model by the first protocol."""
+    models = metrics.get("models", {})
+    protocols = list(next(iter(models.values()), {}))
+    return {
+        f"{model} ({protocol})" if len(protocols) > 1 else model: found[protocol]
+        for protocol in reversed(protocols)
+        for model, found in models.items()
+    }
+
+
 def _data(
     job: Job,
     task: Task | None,
@@ -54,15 +65,10 @@ def _data(
     records: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Any],
 ) -> ReportData:
-    results = {
-        f"{model} ({protocol})" if len(protocols) > 1 else model: {**result, "missing": metrics["missing"]}
-        for model, protocols in metrics.get("models", {}).items()
-        for protocol, result in protocols.items()
-    }
     return ReportData(
         title=f"augrgb: {job.out.resolve().name}",
         classes=next(iter(models.values())).classes,
-        metrics=results,
+        metrics=results(metrics),
         curves=tuple(Curve(name, tuple(model.history)) for name, model in models.items() if model.history),
         videos=tuple(_panel(video, scores[video], records[video], task) for video in scores),
         failures=tuple(asdict(failure) for failure in job.failures),

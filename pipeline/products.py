@@ -34,18 +34,20 @@ def locate(job: Job, recipe: Recipe, result: StageResult) -> Features:
     return features
 
 
-def missing(job: Job, features: Features, video: str) -> list[str]:
-    """Modalities whose features of a video have to be made."""
-    return [name for name, file in features.files[video].items() if not usable(job, file)]
+def missing(job: Job, features: Features, video: str, *, say: bool = True) -> list[str]:
+    """Modalities whose features of a video have to be made; damaged ones are said."""
+    return [name for name, file in features.files[video].items() if not usable(job, file, say=say)]
 
 
-def usable(job: Job, file: CachedFile) -> bool:
+def usable(job: Job, file: CachedFile, *, say: bool = True) -> bool:
     """Whether a product is there: neither damaged, nor of a part of its video where that will not do."""
     problem = file.intact()
     if problem == "absent":
         return False
     if problem:
-        job.progress.say(f"  made again: {problem}")
+        if say:
+            job.progress.say(f"  made again: {problem}")
+            job.progress.event("damaged", file=str(file.path), problem=problem)
         return False
     return job.config.decode.partial != "fail" or not (file.record() or {}).get("partial")
 

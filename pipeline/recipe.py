@@ -14,6 +14,7 @@ from extractors.weights import fetch_weights
 from pipeline.cache import FeatureFile, JointFile
 from pipeline.config import RunConfig
 from pipeline.inputs import UsageError
+from pipeline.precision import with_precision
 from pipeline.progress import Progress
 
 if TYPE_CHECKING:  # who wants RGB alone needs nothing of flow and skeletons
@@ -50,6 +51,7 @@ class Recipe:
             from extractors.pose import require_mmpose
 
             require_mmpose()  # before anything is fetched
+        config = with_precision(config)
         fetch_weights(needed_weights(config, modalities), progress.fetching)
         extractors = {
             name: build_extractor(name, getattr(config, name), device)

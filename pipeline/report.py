@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from pipeline.files import write_atomic
 from pipeline.report_data import Curve, ReportData, VideoPanel
-from pipeline.report_json import MAX_TIMELINES, class_rows, page_json, result_rows
+from pipeline.report_json import MAX_TIMELINES, class_rows, compared, page_json, result_rows
 
 __all__ = [
     "Curve",
@@ -57,6 +57,7 @@ def _render(data: ReportData) -> str:
     return environment.get_template("report.html.j2").render(
         data=data,
         results=result_rows(data),
+        compared=compared(data),
         class_rows=class_rows(data),
         summary=_summary(data),
         settings=list(_flatten(data.run)),

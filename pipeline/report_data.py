@@ -65,8 +65,9 @@ class Curve:
 class ReportData:
     """All the page shows; what is empty is left out.
 
-    `metrics` is model -> `metrics.MapResult` as JSON, with `missing` (test videos without scores)
-    where known; the last model is the headline. `failures` have video, stage, reason, message;
+    `metrics` is model -> a result of metrics.json, with `missing` (test videos without scores) and
+    `interval` (95 %) where known; the last one is the headline, and those by its protocol are compared by
+    class. `failures` have video, stage, reason, message;
     `stages` stage, done, cached, failed, seconds. `run` is nested settings; preset, device and seed
     at its top are shown first.
     """

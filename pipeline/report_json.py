@@ -26,13 +26,19 @@ def result_rows(data: ReportData) -> list[dict[str, Any]]:
         lift = mean_ap / chance if mean_ap is not None and chance else None
         row = {"model": model, "protocol": result.get("protocol", ""), "mean_ap": mean_ap, "chance": chance}
         counts = {name: _count(result.get(name)) for name in ("videos", "frames", "missing")}
-        rows.append({**row, **counts, "lift": lift})
+        rows.append({**row, **counts, "lift": lift, "interval": result.get("interval")})
     return rows
 
 
+def compared(data: ReportData) -> list[dict[str, Any]]:
+    """Those of `result_rows` by the headline's protocol, which are set side by side class by class."""
+    rows = result_rows(data)
+    return [row for row in rows if row["protocol"] == rows[-1]["protocol"]]
+
+
 def class_rows(data: ReportData) -> list[dict[str, Any]]:
-    """Per class: positives, chance and AP under each model, best of the headline model first."""
-    results = list(data.metrics.values())
+    """Per class: positives, chance and AP under each model compared, best of the headline model first."""
+    results = [data.metrics[row["model"]] for row in compared(data)]
     if not results:
         return []
     rows = [
@@ -55,8 +61,8 @@ def page_json(data: ReportData) -> dict[str, Any]:
     order = sorted(data.videos, key=lambda video: (_SUBSET_ORDER.index(video.subset), video.name))
     return {
         "labels": labels,
-        "models": [row["model"] for row in result_rows(data)],
-        "mean_ap": [row["mean_ap"] for row in result_rows(data)],
+        "models": [row["model"] for row in compared(data)],
+        "mean_ap": [row["mean_ap"] for row in compared(data)],
         "per_class": class_rows(data),
         "curves": [_curve(curve) for curve in data.curves],
         "videos": [_video(video, number, drawn=i < MAX_TIMELINES) for i, video in enumerate(order)],

@@ -2,21 +2,24 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.classifier import class_names, classifier_checkpoint, under_names
 from pipeline.config import RunConfig, load_config, override
 from pipeline.datasets import load_annotations
 from pipeline.files import read_json
 from pipeline.inputs import Inputs, UsageError, find_videos
 from pipeline.job import Job, resolve_device, saved_sources
 from pipeline.lineup import Lineup
+from pipeline.plans import run_plans
 from pipeline.progress import Progress
+from pipeline.protocols import resolve
 from pipeline.recipe import RGB, Recipe, check_modalities
 from pipeline.score import check_features
 from pipeline.task import Task, make_task
-from pipeline.train import checkpoint_path, planned
+from pipeline.train import checkpoint_path
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Request:
     """What was asked for, found to make sense: a job, and perhaps a model to score with."""
 
     job: Job
-    checkpoint: Checkpoint | None = None  # given from outside: nothing is trained
+    checkpoint: Checkpoint | None = None  # given from outside, or with the weights: nothing is trained
     features: tuple[str, ...] = ()  # modalities to extract; none: what training or the checkpoint needs
 
     def task(self) -> Task | None:
@@ -55,7 +58,7 @@ class Request:
         if self.checkpoint:
             return Lineup({self.checkpoint.name: self.checkpoint})
         job = self.job
-        names = [name for name, _ in planned(job)]
+        names = [plan.name for plan in run_plans(job.config)]
         return Lineup({name: Checkpoint.load(checkpoint_path(job.out, name)) for name in names})
 
 
@@ -73,6 +76,7 @@ def request(
     quiet: bool = False,
     remember: bool = False,
     command: str = "",
+    fail_fast: bool = False,
 ) -> Request:
     """Check everything a user can get wrong, before any work; ValueError names it.
 
@@ -85,18 +89,25 @@ def request(
     given = Checkpoint.load(Path(checkpoint)) if checkpoint else None
     settings_file = Path(config) if config else (out / "run.json" if saved else None)
     settings = _settings(given, preset, settings_file, overrides or ())
+    resolve(settings.evaluation.protocols)
     if remember and annotations is None:
         annotations = saved.get("annotations")
     labels = load_annotations(Path(annotations)) if annotations else None
+    inputs = _inputs(videos) if videos else Inputs(tuple(saved_sources(out)), (), 0)
+    progress, on = Progress(out / "log.jsonl", quiet=quiet), resolve_device(device)
+    if settings.classifier and given is None and not features:
+        names = class_names(settings, labels, out, remember=remember)
+        given = classifier_checkpoint(settings, names, progress, on)
+    if labels and given:
+        labels = under_names(labels, given.classes)
     if labels and settings.labels.ignore:
         labels = labels.without(settings.labels.ignore)
-    inputs = _inputs(videos) if videos else Inputs(tuple(saved_sources(out)), (), 0)
-    progress = Progress(out / "log.jsonl", quiet=quiet)
-    job = Job(out, inputs.sources, settings, resolve_device(device), progress, labels, command)
+    job = Job(out, inputs.sources, settings, on, progress, labels, command)
     if inputs.rejected:
         with job.stage("inputs") as result:
             for one in inputs.rejected:
                 job.fail(result, one.video, "unusable", one.message)
+    job = replace(job, fail_fast=fail_fast)  # now: what was rejected above is to be recorded first
     return Request(job, given, tuple(dict.fromkeys(features)))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.color import color_matrix, color_range, transfer_note
 from pipeline.containers import missing_end, origin_sec, presentation_times
 from pipeline.decoder import (
     DecodeError,
@@ -19,12 +20,14 @@ from pipeline.decoder import (
     Tick,
     decoded,
     open_container,
+    refuse_more_memory,
     upright_rgb,
     why_not_decord,
 )
 
 _AV_TIME_BASE = 1_000_000  # units per second of a container's duration and start
 _ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
+_RGB = 0  # FFmpeg's AVCOL_SPC_RGB; GIF and others have no tag that says so
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Scan:
     codec: str
     pix_fmt: str
     bit_depth: int
+    color_range: str  # see `color`
+    color_matrix: str
     width: int  # upright
     height: int
     rotation: int  # degrees counter-clockwise that make a decoded frame upright: 0, 90, 180, 270
@@ -62,7 +67,7 @@ def scan(path: Path, tick: Tick) -> Scan:
         rotation = round(first.rotation / 90) % 4 * 90
         first_HWC = upright_rgb(first, first.width, first.height, rotation)
         pts_F, no_times = presentation_times(packets.pts, packets.dts)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate = next(filter(_is_rate, (stream.average_rate, stream.guessed_rate)), Fraction(25))
         promised = stream.frames or round(duration_sec * rate)
         first_sec = 0.0 if pts_F is None else float(pts_F[0] * stream.time_base)
         start_sec = (container.start_time or 0) / _AV_TIME_BASE
@@ -71,6 +76,8 @@ def scan(path: Path, tick: Tick) -> Scan:
             codec=stream.codec_context.codec.canonical_name,
             pix_fmt=first.format.name,
             bit_depth=bit_depth,
+            color_range=color_range(first.color_range),
+            color_matrix=color_matrix(_RGB if first.format.is_rgb else first.colorspace),
             width=first_HWC.shape[1],
             height=first_HWC.shape[0],
             rotation=rotation,
@@ -82,8 +89,9 @@ def scan(path: Path, tick: Tick) -> Scan:
             num_frames=len(packets.pts),
             expected_frames=max(len(packets.pts), promised) if error else len(packets.pts),
             error=error,
-            avoid_decord=why_not_decord(container, stream, bit_depth, packets) or no_times,
-            notes=_notes(container, stream, no_times, packets.hidden),
+            avoid_decord=why_not_decord(container, stream, bit_depth, first.interlaced_frame, packets)
+            or no_times,
+            notes=_notes(container, stream, no_times, packets.hidden, first.color_trc),
         )
 
 
@@ -101,6 +109,7 @@ def recount(path: Path, known: Scan, tick: Tick) -> Scan:
                 break  # the packet where the file was cut
             pts.append(frame.pts)
     except ReadError as failure:
+        refuse_more_memory(failure)
         error = f"decoding stops: {failure.strerror}"
     error = known.error or error
     found = len(pts)
@@ -130,6 +139,11 @@ def _video_stream(container: Any) -> Any:
         kinds = ["cover picture" if s.type == "video" else s.type for s in container.streams]
         raise DecodeError("no_video_stream", f"no video stream (streams: {', '.join(kinds) or 'none'})")
     return best
+
+
+def _is_rate(rate: Fraction | None) -> bool:
+    """Whether frames per second that a file states can be."""
+    return rate is not None and rate > 0
 
 
 @dataclass
@@ -162,6 +176,7 @@ def _read_packets(container: Any, stream_index: int, tick: Tick) -> Packets:
                     found.pts.append(packet.pts)
                     found.dts.append(packet.dts)
     except ReadError as failure:
+        refuse_more_memory(failure)
         found.error = f"reading stops: {failure.strerror}"
     if not found.pts:
         raise DecodeError("no_frames", f"video stream #{stream_index} has no frames")
@@ -174,17 +189,19 @@ def _first_frame(path: Path, stream_index: int, cut: str | None) -> Any:
         for frame in decoded(path, stream_index, lambda: None):
             return frame
     except ReadError as failure:
+        refuse_more_memory(failure)
         why = f"{why}: {failure.strerror}"
     raise DecodeError("truncated" if cut else "decode_error", f"{cut}; {why}" if cut else why)
 
 
-def _notes(container: Any, stream: Any, no_times: str | None, hidden: int) -> tuple[str, ...]:
+def _notes(container: Any, stream: Any, no_times: str | None, hidden: int, transfer: int) -> tuple[str, ...]:
     num_videos = sum(not _is_picture(s) for s in container.streams.video)
     size = f"{stream.width}x{stream.height}"
     notes = [
         f"{num_videos} video streams, took #{stream.index} ({size})" if num_videos > 1 else None,
         no_times,
         f"{hidden} frames hidden by an edit list" if hidden else None,
+        transfer_note(transfer),
     ]
     return tuple(note for note in notes if note)
 

@@ -7,15 +7,13 @@
 Shapes: F frames, T steps, D feature size, K classes.
 """
 
-import csv
 import hashlib
-import io
-import zipfile
+import time
 from collections.abc import Container, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,48 +21,26 @@ from torch import Tensor
 
 from models.base import TemporalModel
 from models.windows import encode_any_length
+from pipeline.cache import CacheError
 from pipeline.checkpoint import Checkpoint, CheckpointError
-from pipeline.events import events_from_scores, spreadsheet_safe, write_events
-from pipeline.files import digest, write_atomic
-from pipeline.job import Job
-from pipeline.products import Features, load_tracks
+from pipeline.events import decode, write_events
+from pipeline.files import digest
+from pipeline.job import Job, StageResult
+from pipeline.memory import is_out_of_memory
+from pipeline.products import Features
 from pipeline.recipe import Recipe
+from pipeline.score_files import ScoreFile
 from pipeline.timeline import frames_from_steps
+from pipeline.track_set import TrackSet, cached_tracks
 from pipeline.tracks import FeatureTrack, ScoreTrack
 
 
 @dataclass(frozen=True)
-class ScoreFile:
-    """Where one video's scores are kept, and the key they must have."""
-
-    npz: Path
-    key: str
-
-    @property
-    def csv(self) -> Path:
-        """The same for spreadsheets."""
-        return self.npz.with_suffix(".csv")
-
-    def save(self, track: ScoreTrack) -> None:
-        """The csv first: whoever finds the npz finds both."""
-        write_atomic(self.csv, lambda file: _write_csv(file, track))
-        arrays = {"scores": track.scores_FK, "times": track.times_sec_F, "classes": np.array(track.classes)}
-        write_atomic(self.npz, lambda file: np.savez(file, **arrays, key=np.array(self.key)))
-
-    def load(self) -> ScoreTrack | None:
-        """The scores; None where they are absent, damaged or made under another key."""
-        try:
-            with np.load(io.BytesIO(self.npz.read_bytes()), allow_pickle=False) as arrays:
-                if str(arrays["key"]) != self.key or not self.csv.is_file():
-                    return None
-                return ScoreTrack(arrays["scores"], arrays["times"], tuple(map(str, arrays["classes"])))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            return None
-
-
-@dataclass(frozen=True)
 class Scorer:
-    """One model, or several whose logits are averaged (two-stream)."""
+    """One model, or several whose logits are averaged (two-stream).
+
+    A model whose `features` name several inputs sees them joined (early concatenation).
+    """
 
     name: str
     parts: tuple[Checkpoint, ...]
@@ -75,9 +51,18 @@ class Scorer:
         return self.parts[0].classes
 
     @property
-    def modalities(self) -> tuple[str, ...]:
+    def inputs(self) -> tuple[tuple[str, ...], ...]:
         """What each part sees."""
-        return tuple(modality for part in self.parts for modality in part.features)
+        return tuple(tuple(part.features) for part in self.parts)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What its parts see, each modality once."""
+        return tuple(dict.fromkeys(modality for inputs in self.inputs for modality in inputs))
+
+    def build(self, device: torch.device) -> list[TemporalModel]:
+        """The model of each part, ready to score."""
+        return [part.build().to(device) for part in self.parts]
 
     @cached_property
     def digest(self) -> str:
@@ -90,7 +75,7 @@ class Scorer:
         return total.hexdigest()
 
     def score(self, tracks: Sequence[FeatureTrack], models: Sequence[TemporalModel]) -> ScoreTrack:
-        """One video: step logits averaged, to frame scores on the player's clock."""
+        """One video, as each part sees it: step logits averaged, to frame scores on the player's clock."""
         logits = [_logits(model, track) for model, track in zip(models, tracks, strict=True)]
         scores_TK = torch.stack(logits).mean(0).double().sigmoid().cpu().numpy()
         clock = tracks[0].clock
@@ -111,31 +96,69 @@ def score(
     What is there already is left as it is.
     """
     with job.stage("score" if folder == "scores" else f"score {scorer.name}") as result:
-        tracks = {modality: load_tracks(job, features, modality, result) for modality in scorer.modalities}
+        tracks = cached_tracks(job, features, scorer.modalities, result)
         common = [
-            v
-            for v in features.files
-            if all(v in of for of in tracks.values()) and (videos is None or v in videos)
+            v for v in features.files if tracks.has(scorer.modalities, v) and (videos is None or v in videos)
         ]
+        files = {
+            video: _locate(job, folder, video, scorer, tracks.hashes(scorer.modalities, video), clock)
+            for video in common
+            for clock in [tracks.joined(scorer.inputs[0], video).clock.to_json()]
+        }
+        scores = {video: _found(job, file, "made again") for video, file in files.items()}
+        todo = [video for video, track in scores.items() if track is None]
+        result.cached = len(common) - len(todo)
         models: list[TemporalModel] = []
-        scores = {}
-        with job.progress.bar(result.stage, len(common)) as bar:
-            for video in common:
-                found = [tracks[modality][video] for modality in scorer.modalities]
-                file = _locate(
-                    job, folder, video, scorer, [data for _, data in found], found[0][0].clock.to_json()
-                )
-                track = file.load()
+        claimed = job.claims.each(f"score {folder}", todo, job.progress.say)
+        with job.progress.bar(result.stage, len(todo)) as bar, closing(claimed):
+            for video in claimed:
+                track = files[video].load_made_meanwhile()
                 if track is None:
-                    models = models or [part.build().to(job.device) for part in scorer.parts]
-                    track = scorer.score([track for track, _ in found], models)
-                    file.save(track)
-                    result.done += 1
+                    models = models or scorer.build(job.device)
+                    track = _score_one(job, scorer, models, tracks, video, files[video], result)
                 else:
                     result.cached += 1
                 scores[video] = track
                 bar.advance(video)
-    return scores
+    return {video: track for video, track in scores.items() if track is not None}
+
+
+def _score_one(
+    job: Job,
+    scorer: Scorer,
+    models: Sequence[TemporalModel],
+    tracks: TrackSet,
+    video: str,
+    file: ScoreFile,
+    result: StageResult,
+) -> ScoreTrack | None:
+    """Score a video and keep it; None, and a failure of the stage, where memory does not suffice."""
+    started = time.monotonic()
+    try:
+        track = scorer.score([tracks.joined(inputs, video) for inputs in scorer.inputs], models)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        message = f"{video}: {job.device} has too little memory to score it whole; take another --device"
+        job.fail(result, video, "out_of_memory", message)
+        return None
+    file.save(track)
+    result.done += 1
+    seconds = round(time.monotonic() - started, 3)
+    job.progress.event("scored", video=video, model=scorer.name, frames=len(track.scores_FK), seconds=seconds)
+    return track
+
+
+def score_tracks(
+    scorer: Scorer, tracks: TrackSet, videos: Sequence[str], device: torch.device
+) -> dict[str, ScoreTrack]:
+    """Scores by video, in memory alone; of those of `videos` that have what every part sees."""
+    models = scorer.build(device)
+    return {
+        video: scorer.score([tracks.joined(inputs, video) for inputs in scorer.inputs], models)
+        for video in videos
+        if tracks.has(scorer.modalities, video)
+    }
 
 
 def saved_scores(
@@ -148,10 +171,20 @@ def saved_scores(
         if not all(records):
             continue
         data = [record["data_sha256"] for record in records if record]
-        found = _locate(job, folder, video, scorer, data, (records[0] or {})["clock"]).load()
+        file = _locate(job, folder, video, scorer, data, (records[0] or {})["clock"])
+        found = _found(job, file, "left out")
         if found is not None:
             scores[video] = found
     return scores
+
+
+def _found(job: Job, file: ScoreFile, otherwise: str) -> ScoreTrack | None:
+    """Scores that are there, else None; where that is for their damage, it is said."""
+    try:
+        return file.load()
+    except CacheError as error:
+        job.progress.say(f"  {otherwise}: {error}")
+        return None
 
 
 def _locate(
@@ -164,7 +197,7 @@ def _locate(
 def _unseen(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """Settings of a model that move its scores and that none of its tensors shows, where it has any."""
     settings = checkpoint.config.get(checkpoint.config["model"], {})
-    found = {name: settings[name] for name in ("heads", "window_steps") if settings.get(name) is not None}
+    found = {name: settings[name] for name in ("heads", "window_steps", "exclusive") if settings.get(name)}
     return [found] if found else []
 
 
@@ -179,16 +212,8 @@ def _logits(model: TemporalModel, track: FeatureTrack) -> Tensor:
 
 def save_events(job: Job, scores: Mapping[str, ScoreTrack]) -> None:
     """events.csv and events.json of all videos."""
-    rule = job.config.events
     events = {
-        video: events_from_scores(
-            track.scores_FK,
-            track.times_sec_F,
-            track.classes,
-            threshold=rule.threshold,
-            min_sec=rule.min_sec,
-            merge_gap_sec=rule.merge_gap_sec,
-        )
+        video: decode(track.scores_FK, track.times_sec_F, track.classes, job.config.events)
         for video, track in scores.items()
     }
     write_events(job.out / "events.csv", job.out / "events.json", events)
@@ -213,12 +238,3 @@ def differences(expected: object, found: object, path: str = "") -> list[str]:
         parts = (differences(expected.get(k), found.get(k), f"{path}.{k}" if path else k) for k in keys)
         return [text for part in parts for text in part]
     return [] if expected == found else [f"{path} was {expected}, is {found}"]
-
-
-def _write_csv(file: IO[bytes], track: ScoreTrack) -> None:
-    header = io.StringIO()
-
-    csv.writer(header, lineterminator="\n").writerow(["frame", "time", *map(spreadsheet_safe, track.classes)])
-    file.write(header.getvalue().encode())
-    table = np.column_stack([np.arange(len(track.times_sec_F)), track.times_sec_F, track.scores_FK])
-    np.savetxt(file, table, fmt=["%d", "%.6f"] + ["%.6f"] * len(track.classes), delimiter=",")

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.cache import CacheError, FeatureFile, JointFile, Record
+from pipeline.cache import CacheError, FeatureFile, JointFile, Record, record_is_whole
+from pipeline.checkpoint import Checkpoint, CheckpointError
 from pipeline.files import digest, read_json
+from pipeline.score_files import read_scores
 from pipeline.tracks import FeatureTrack
 
 _KINDS = {"features": ".npy", "joints": ".npz"}
@@ -65,7 +67,7 @@ class Inventory:
 
 
 def take_inventory(out: Path) -> Inventory:
-    """Read every feature and joint file below `out` whole, in the order of their names."""
+    """Read every feature, joint and score file and every checkpoint below `out` whole, in order."""
     inventory = Inventory()
     for path in _products(out):
         file = path.relative_to(out).as_posix()
@@ -77,7 +79,18 @@ def take_inventory(out: Path) -> Inventory:
             continue
         if isinstance(content, FeatureTrack):
             inventory.features.append(StoredFeatures(file, content, record))
+    for path in sorted([*out.glob("checkpoints/*.ckpt"), *_score_files(out)]):
+        folder, file = path.relative_to(out).parts[0], path.relative_to(out).as_posix()
+        inventory.files[folder] += 1
+        try:
+            Checkpoint.load(path) if path.suffix == ".ckpt" else read_scores(path)
+        except (CacheError, CheckpointError) as error:
+            inventory.findings.append(Finding(file, str(error).removeprefix(f"{path}: ")))
     return inventory
+
+
+def _score_files(out: Path) -> Iterator[Path]:
+    return (path for folder in ("scores", "model_scores") for path in (out / folder).rglob("*.npz"))
 
 
 def folder_of(file: str) -> str:
@@ -100,6 +113,8 @@ def _load(path: Path) -> tuple[Any, Record]:
         raise CacheError(f"{there}; {_AGAIN}")
     kind, made_by = (FeatureFile, "extractor") if path.suffix == ".npy" else (JointFile, "pose")
     try:
+        if not record_is_whole(record):
+            raise CacheError(f"its record changed since it was written; {_AGAIN}")
         made_of = {"video": record["video"]["sha256"], made_by: record[made_by], "decode": record["decode"]}
         if digest(made_of) != record["key"]:
             raise CacheError(f"its key is not that of what its record names; {_AGAIN}")

@@ -86,11 +86,17 @@ class Clock:
         ticks_F = self.ticks_F
         if int(ticks_F[-1]) * 4 * rate.numerator * rate.denominator > _INT64_SAFE:
             ticks_F = ticks_F.astype(object)  # exact Python integers: rare, slow, right
-        last = int(ticks_F[-1]) * rate.numerator // rate.denominator
+        num_sampled = self.num_sampled(fps)
         at_F = ticks_F * (2 * rate.numerator)  # twice the position, in units of 1 / denominator samples
-        target_S = np.arange(last + 1).astype(ticks_F.dtype) * (2 * rate.denominator)
+        target_S = np.arange(num_sampled).astype(ticks_F.dtype) * (2 * rate.denominator)
         middle = (at_F[:-1] + at_F[1:]) // 2  # whole: both are even
         return np.searchsorted(middle, target_S, side="left").astype(np.int64)
+
+    def num_sampled(self, fps: float | None) -> int:
+        """S, without making the samples."""
+        if fps is None:
+            return self.num_frames
+        return int(int(self.ticks_F[-1]) * _fraction(fps) * self.time_base // 1) + 1
 
     def to_json(self) -> dict[str, Any]:
         """Exact and short: times as runs of equal steps."""
@@ -118,6 +124,11 @@ def centers_sec(grid: "Grid", num_sampled: int, clock: Clock, fps: float | None)
     sec_F, last = clock.sec_F, clock.num_frames - 1
     beyond_T = (np.minimum(centers_T, 0) + np.maximum(centers_T - last, 0)) / clock.fps
     return np.interp(centers_T, np.arange(last + 1), sec_F) + beyond_T
+
+
+def step_sec(center_sec_T: np.ndarray, clock: Clock) -> np.ndarray:
+    """When each step is, on the player's clock and inside the video: (T,) float64, for labels."""
+    return np.clip(center_sec_T, 0.0, clock.sec_F[-1]) + clock.start_sec
 
 
 def frames_from_steps(scores_TK: np.ndarray, center_sec_T: np.ndarray, sec_F: np.ndarray) -> np.ndarray:

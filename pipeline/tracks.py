@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.timeline import Clock
+from pipeline.timeline import Clock, step_sec
 
 if TYPE_CHECKING:  # RGB alone needs nothing of skeletons
     from extractors.skeleton_input import Joints
@@ -39,7 +39,7 @@ class FeatureTrack:
     @property
     def step_sec_T(self) -> np.ndarray:
         """When each step is, on the player's clock and inside the video: (T,) float64, for labels."""
-        return np.clip(self.center_sec_T, 0.0, self.clock.sec_F[-1]) + self.clock.start_sec
+        return step_sec(self.center_sec_T, self.clock)
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,34 @@
-"""Stage train: cached features and labels to checkpoints: vanilla, teachers, and the student they teach.
+"""Stage train: features and labels to checkpoints: vanilla, teachers, and the student they teach.
 
 Shapes: T steps, D feature size, C size of the features before the classifier, K classes.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from models import build_model
-from models.base import TemporalModel
+from models import build_distiller, build_model
 from models.masking import Standardise
-from models.windows import encode_any_length
 from pipeline.checkpoint import Checkpoint, CheckpointError
-from pipeline.config import to_values
+from pipeline.config import RunConfig, to_values
 from pipeline.dataset import Example
+from pipeline.examples import Examples, Teachers, make_examples
 from pipeline.files import digest
 from pipeline.inputs import UsageError
 from pipeline.job import Job, StageResult
-from pipeline.labels import interval_targets
-from pipeline.products import Features, load_tracks
-from pipeline.recipe import RGB
+from pipeline.plans import ModelPlan, all_inputs, check_plans, run_plans
+from pipeline.products import Features
 from pipeline.task import Task
-from pipeline.tracks import FeatureTrack
+from pipeline.track_set import TrackSet, cached_tracks
 
-VANILLA = "vanilla"  # RGB alone, no teacher
-STUDENT = "student"  # RGB alone, taught by the teachers
-Tracks = Mapping[str, Mapping[str, tuple[FeatureTrack, str]]]  # modality -> video -> track, hash of its data
-
-
-def teacher_name(modality: str) -> str:
-    """The model trained on one teacher modality."""
-    return f"teacher-{modality}"
+if TYPE_CHECKING:
+    from models.distiller import Distiller
 
 
 def checkpoint_path(out: Path, name: str) -> Path:
@@ -42,222 +36,192 @@ def checkpoint_path(out: Path, name: str) -> Path:
     return out / "checkpoints" / f"{name}.ckpt"
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A model to be trained: on what, and the key that names everything it depends on."""
-
-    name: str
-    modality: str
-    identity: dict[str, Any]  # of its features
-    training: list[Example]
-    validation: list[Example]
-    key: str
-
-
 def train(job: Job, task: Task, features: Features) -> dict[str, Checkpoint]:
-    """All models of the job by name, the one that scores last; each trained only if it has to be.
+    """All models of a run by name, from its cached features, the one that scores last."""
+    plans = run_plans(job.config)
+    with job.stage("train") as result:
+        tracks = cached_tracks(job, features, all_inputs(plans), result)
+        return _train_all(job, task, tracks, plans, result)
 
-    UsageError where no training video has features.
+
+def train_models(job: Job, task: Task, tracks: TrackSet, plans: Sequence[ModelPlan]) -> dict[str, Checkpoint]:
+    """All planned models by name, in order; each trained only if what it depends on changed.
+
+    `task` has intervals (see `Task.on`). Checkpoints go to OUT/checkpoints, curves to OUT/training.
+    UsageError where no training video has what a model sees.
     """
     with job.stage("train") as result:
-        tracks = _tracks(job, features, result)
-        models: dict[str, Checkpoint] = {}
-        for name, modality in planned(job):
-            plan = _plan(job, task, features, tracks, name, modality, models)
-            found = _existing(checkpoint_path(job.out, name), plan.key)
-            if found is None:
-                models[name] = _train(job, task, plan)
-                result.done += 1
-            else:
-                models[name] = found
-                result.cached += 1
-    return models
+        return _train_all(job, task, tracks, plans, result)
 
 
 def trained(job: Job, task: Task, features: Features) -> dict[str, Checkpoint]:
     """The models that `train` would find there already, up to the first it would train."""
-    tracks = _tracks(job, features, StageResult("train"))
-    models: dict[str, Checkpoint] = {}
-    for name, modality in planned(job):
-        plan = _plan(job, task, features, tracks, name, modality, models)
-        found = _existing(checkpoint_path(job.out, name), plan.key)
+    plans = run_plans(job.config)
+    tracks = cached_tracks(job, features, all_inputs(plans), StageResult("train"))
+    teachers, models = Teachers(tracks), dict[str, Checkpoint]()
+    for plan in plans:
+        found = _prepare(job, task, plan, teachers, models).existing(job)
         if found is None:
             break
-        models[name] = found
+        models[plan.name] = found
     return models
 
 
-def planned(job: Job) -> list[tuple[str, str]]:
-    """(name, modality) of every model, in the order of training; the last one scores."""
-    teachers = [(teacher_name(modality), modality) for modality in job.config.teachers]
-    return [(VANILLA, RGB), *teachers, *([(STUDENT, RGB)] if teachers else [])]
-
-
-def _tracks(job: Job, features: Features, result: StageResult) -> Tracks:
-    modalities = (RGB, *job.config.teachers)
-    return {modality: load_tracks(job, features, modality, result) for modality in modalities}
-
-
-def _plan(
-    job: Job,
-    task: Task,
-    features: Features,
-    tracks: Tracks,
-    name: str,
-    modality: str,
-    models: Mapping[str, Checkpoint],
-) -> _Plan:
-    """`models` are those trained before: the student's teachers are among them."""
-    own = tracks[modality]
-    taught_by = job.config.teachers if name == STUDENT else ()
-    teachers: dict[str, Checkpoint] = {m: models[teacher_name(m)] for m in taught_by}
-    lessons = _lessons(tracks, teachers)
-    training, validation = (
-        [_example(task, video, own[video][0], lessons) for video in videos if video in own]
-        for videos in (task.split.training, task.split.validation)
-    )
-    if not training:
-        raise UsageError(
-            f"nothing to train {name} on: of {len(task.split.training)} labelled training videos none has "
-            f"{modality} features; run extract, or look at the failures"
-        )
-    if teachers:
-        training += _unlabelled(job, task, own, lessons)
-    values = to_values(job.config)
-    settings = ["model", values["model"], "train", "seed", *(["distillation"] if teachers else [])]
-    key = digest(
-        {
-            "config": {setting: _chosen(values[setting]) for setting in settings},
-            "classes": list(task.classes),
-            "features": features.recipe.identities[modality],
-            "teachers": {m: teacher.key for m, teacher in teachers.items()},
-            "data": [[_digest(e, own[e.video][1]) for e in part] for part in (training, validation)],
-        }
-    )
-    return _Plan(name, modality, features.recipe.identities[modality], training, validation, key)
+def _train_all(
+    job: Job, task: Task, tracks: TrackSet, plans: Sequence[ModelPlan], result: StageResult
+) -> dict[str, Checkpoint]:
+    check_plans(plans)
+    teachers, models = Teachers(tracks), dict[str, Checkpoint]()
+    for plan in plans:
+        prepared = _prepare(job, task, plan, teachers, models)
+        with job.claims.held("train", plan.name, job.progress.say):  # others wait, and find it
+            found = prepared.existing(job)
+            if found is None:
+                models[plan.name] = _train(job, task, prepared)
+                result.done += 1
+            else:
+                models[plan.name] = found
+                result.cached += 1
+    return models
 
 
 @dataclass(frozen=True)
-class _Taught:
-    """What one frozen teacher makes of a video: features (T, C) and probabilities (T, K)."""
+class _Prepared:
+    """A model to be trained, and everything its weights depend on."""
 
-    features_TC: np.ndarray
-    scores_TK: np.ndarray
+    plan: ModelPlan
+    config: RunConfig  # with what the plan says otherwise
+    classes: tuple[str, ...]
+    examples: Examples
+    tracks: TrackSet
+    teachers: dict[str, Checkpoint]  # by the name under which the losses are shown
+
+    @property
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """Of its features, in the order they are joined."""
+        return {name: self.tracks.identities[name] for name in self.plan.inputs}
+
+    @cached_property
+    def key(self) -> str:
+        """Names everything that changes the weights."""
+        config, several = self.config, len(self.plan.inputs) > 1
+        values = to_values(config)
+        settings = {name: values[name] for name in ("model", config.model, "train", "seed")}
+        if self.teachers and config.method == "augmented":
+            settings["distillation"] = values["distillation"]
+        elif self.teachers:
+            settings[f"rivals.{config.method}"] = values["rivals"][config.method]
+        parts = (self.examples.training, self.examples.validation)
+        return digest(
+            {
+                "config": {name: _chosen(value) for name, value in settings.items()},
+                "classes": list(self.classes),
+                "features": list(self.identities.items())
+                if several
+                else self.identities[self.plan.inputs[0]],
+                "teachers": {subject: teacher.key for subject, teacher in self.teachers.items()},
+                "data": [[self._digest(example) for example in part] for part in parts],
+            }
+        )
+
+    def _digest(self, example: Example) -> list[Any]:
+        hashes, targets = self.tracks.hashes(self.plan.inputs, example.video), example.target_TK
+        digits = digest([list(targets.shape), targets.tobytes().hex()])
+        data = hashes if len(hashes) > 1 else hashes[0]
+        return [example.video, data, digits, example.labelled, sorted(example.teachers)]
+
+    def existing(self, job: Job) -> Checkpoint | None:
+        """What was trained before, if it depends on the same; a damaged file is said."""
+        path = checkpoint_path(job.out, self.plan.name)
+        try:
+            found = Checkpoint.load(path)
+        except CheckpointError as error:
+            if path.exists():
+                job.progress.say(f"  made again: {error}")
+            return None
+        return found if found.key == self.key else None
 
 
-def _lessons(tracks: Tracks, teachers: Mapping[str, Checkpoint]) -> dict[str, dict[str, _Taught]]:
-    """video -> modality -> what the teacher makes of it: once, since a teacher never changes."""
-    lessons: dict[str, dict[str, _Taught]] = {}
-    for modality, teacher in teachers.items():
-        model = teacher.build()
-        for video, (track, _) in tracks[modality].items():
-            lessons.setdefault(video, {})[modality] = _teach(model, track)
-    return lessons
+def _prepare(
+    job: Job, task: Task, plan: ModelPlan, teachers: Teachers, models: Mapping[str, Checkpoint]
+) -> _Prepared:
+    """`models` are those trained before: its teachers are among them."""
+    config = plan.settings(job.config)
+    examples = make_examples(task, plan, teachers, models, unlabelled=config.distill_unlabelled)
+    if not any(example.labelled for example in examples.training):
+        raise UsageError(
+            f"nothing to train {plan.name} on: of {len(task.split.training)} labelled training videos none "
+            f"has {' and '.join(plan.inputs)} features; run extract, or look at the failures"
+        )
+    own = {subject: models[name] for subject, name in plan.subjects.items()}
+    return _Prepared(plan, config, task.classes, examples, teachers.tracks, own)
 
 
-def _teach(model: TemporalModel, track: FeatureTrack) -> _Taught:
-    x_1TD = torch.from_numpy(track.data_TD)[None]
-    with torch.inference_mode():
-        h_1TC = encode_any_length(model, x_1TD, torch.ones(x_1TD.shape[:2]))
-        scores_1TK = model.classify(h_1TC).sigmoid()
-    return _Taught(h_1TC[0].numpy().copy(), scores_1TK[0].numpy().copy())
-
-
-def _example(
-    task: Task, video: str, track: FeatureTrack, lessons: Mapping[str, Mapping[str, _Taught]]
-) -> Example:
-    targets_TK = interval_targets(task.intervals[video], track.step_sec_T, task.classes)
-    taught = {modality: lesson.features_TC for modality, lesson in lessons.get(video, {}).items()}
-    return Example(video, track.data_TD, targets_TK.astype(np.float32), teachers=taught)
-
-
-def _unlabelled(
-    job: Job,
-    task: Task,
-    own: Mapping[str, tuple[FeatureTrack, str]],
-    lessons: Mapping[str, Mapping[str, _Taught]],
-) -> list[Example]:
-    """Videos without labels that join the distillation; targets are what the teachers see in them."""
-    joining = [
-        video
-        for video in task.split.unlabelled
-        if video in own
-        and lessons.get(video)
-        and (job.config.distill_unlabelled or video in task.match.labels)
-    ]
-    examples = []
-    for video in joining:
-        taught = lessons[video]
-        seen_TK = np.mean([lesson.scores_TK for lesson in taught.values()], axis=0, dtype=np.float32)
-        features = {modality: lesson.features_TC for modality, lesson in taught.items()}
-        examples.append(Example(video, own[video][0].data_TD, seen_TK, labelled=False, teachers=features))
-    return examples
-
-
-def _train(job: Job, task: Task, plan: _Plan) -> Checkpoint:
+def _train(job: Job, task: Task, prepared: _Prepared) -> Checkpoint:
     from pipeline.fit import Lesson, fit  # Lightning takes seconds to import
 
-    config = job.config
-    in_dim = plan.training[0].x_TD.shape[1]
+    config, training, name = prepared.config, prepared.examples.training, prepared.plan.name
+    in_dim = training[0].x_TD.shape[1]
     torch.manual_seed(config.seed)
     settings = getattr(config, config.model)
     model = build_model(config.model, in_dim=in_dim, num_classes=len(task.classes), config=settings)
     for module in model.modules():
         if isinstance(module, Standardise):
-            module.fit(torch.from_numpy(np.concatenate([example.x_TD for example in plan.training])))
+            module.fit(torch.from_numpy(np.concatenate([example.x_TD for example in training])))
     lesson = Lesson(
-        name=plan.name,
-        training=plan.training,
-        validation=plan.validation,
-        distillations=_distillations(job, plan.training, model.hidden),
+        name=name,
+        training=training,
+        validation=prepared.examples.validation,
+        distillers=_distillers(config, training, model.hidden),
         config=config.train,
         seed=config.seed,
+        save_sec=config.work.save_sec,
     )
-    folder = job.out / "training" / f"{plan.name}-{plan.key[:8]}"
+    folder, started = job.out / "training" / f"{name}-{prepared.key[:8]}", time.monotonic()
     state, history, best = fit(model, lesson, folder=folder, device=job.device, progress=job.progress)
     checkpoint = Checkpoint(
-        name=plan.name,
+        name=name,
         classes=task.classes,
         config=to_values(config),
-        features={plan.modality: plan.identity},
+        features=prepared.identities,
         in_dim=in_dim,
         state=state,
-        key=plan.key,
+        key=prepared.key,
         best=best,
         history=history,
     )
-    checkpoint.save(checkpoint_path(job.out, plan.name))
+    checkpoint.save(checkpoint_path(job.out, name))
     kept = ", ".join(f"{k} {v:.4g}" for k, v in best.items())
-    job.progress.say(f"  {plan.name}: {len(history)} epochs, kept: {kept}")
+    job.progress.say(f"  {name}: {len(history)} epochs, kept: {kept}")
+    seconds = round(time.monotonic() - started, 3)
+    job.progress.event("trained", model=name, epochs=len(history), kept=best, seconds=seconds)
     return checkpoint
 
 
-def _distillations(job: Job, examples: Sequence[Example], hidden: int) -> dict[str, Any]:
+def _distillers(config: RunConfig, examples: Sequence[Example], hidden: int) -> "dict[str, Distiller]":
     """One for each teacher that has something to say about these videos."""
-    dims = {m: row.shape[1] for example in examples for m, row in example.teachers.items()}
-    if not dims:
-        return {}
-    from models.distillation import Distillation
+    dims = {
+        name: seen.features_TC.shape[1] for example in examples for name, seen in example.teachers.items()
+    }
+    return {
+        name: build_distiller(
+            config.method,
+            student_dim=hidden,
+            teacher_dim=dims[name],
+            distillation=config.distillation,
+            rivals=config.rivals,
+        )
+        for name in sorted(dims)
+    }
 
-    return {m: Distillation(hidden, dims[m], job.config.distillation) for m in sorted(dims)}
 
-
-def _digest(example: Example, data_sha256: str) -> list[Any]:
-    targets = example.target_TK
-    digits = digest([list(targets.shape), targets.tobytes().hex()])
-    return [example.video, data_sha256, digits, example.labelled, sorted(example.teachers)]
+# What a setting added later needs to be left out of a key: then earlier checkpoints keep theirs.
+_OF_A_TERM = {"logits": ("logits", "logits_temperature")}
 
 
 def _chosen(settings: Any) -> Any:
     """A group of settings without what is off: a setting added later leaves earlier keys as they are."""
     if not isinstance(settings, dict):
         return settings
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def _existing(path: Path, key: str) -> Checkpoint | None:
-    try:
-        found = Checkpoint.load(path)
-    except CheckpointError:
-        return None
-    return found if found.key == key else None
+    off = {name for term, names in _OF_A_TERM.items() if not settings.get(term) for name in names}
+    return {name: value for name, value in settings.items() if value is not None and name not in off}

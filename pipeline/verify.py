@@ -165,8 +165,7 @@ class _Work:
                 consume,
                 fps=record["decode"]["fps"],
                 policy=policy,
-                timeout_sec=work.hang_sec,
-                queue_bytes=work.queue_mb << 20,
+                limits=work.limits,
             )
         except VideoError as error:
             for one, _ in group:

@@ -19,9 +19,10 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from pipeline.decoder_client import ChildDied, ChildHung, DecoderProcess
+from pipeline.decoder_client import ChildDied, ChildHung, ChildLate, DecoderProcess
 from pipeline.timeline import Clock
 from pipeline.video_types import (
+    DecodeLimits,
     DecodePolicy,
     Decoder,
     DecodeResult,
@@ -31,6 +32,7 @@ from pipeline.video_types import (
 )
 
 __all__ = [
+    "DecodeLimits",
     "DecodePolicy",
     "DecodeResult",
     "RedoWithFallback",
@@ -45,13 +47,19 @@ __all__ = [
 T = TypeVar("T")
 
 _MIN_SLOTS, _MAX_SLOTS = 4, 64  # frames that wait; more of them only leave the processor's caches
+# A frame may last: a slide, a recording of what moves. But few frames of a broken file that stand for
+# millions would keep the networks busy for days.
+_MOST_REPEATS, _FEW_SAMPLES = 250, 100_000
 
 
 def probe(
-    path: str | os.PathLike[str], *, policy: DecodePolicy = DecodePolicy(), timeout_sec: float = 60.0
+    path: str | os.PathLike[str],
+    *,
+    policy: DecodePolicy = DecodePolicy(),
+    limits: DecodeLimits = DecodeLimits(),
 ) -> VideoMeta:
     """Read all packets, decode one frame: size, clock, codec. Raises `VideoError`."""
-    with open_video(path, fps=None, policy=policy, timeout_sec=timeout_sec) as stream:
+    with open_video(path, fps=None, policy=policy, limits=limits) as stream:
         return stream.meta
 
 
@@ -61,8 +69,7 @@ def decode(
     *,
     fps: float | None,
     policy: DecodePolicy = DecodePolicy(),
-    timeout_sec: float = 60.0,
-    queue_bytes: int = 64 << 20,
+    limits: DecodeLimits = DecodeLimits(),
 ) -> tuple[T, DecodeResult]:
     """Call `consume` with the stream and return its value, and how the video was decoded.
 
@@ -71,9 +78,7 @@ def decode(
     """
     after = None
     while True:
-        with open_video(
-            path, fps=fps, policy=policy, timeout_sec=timeout_sec, queue_bytes=queue_bytes, after=after
-        ) as stream:
+        with open_video(path, fps=fps, policy=policy, limits=limits, after=after) as stream:
             try:
                 return consume(stream), stream.result
             except RedoWithFallback as failure:
@@ -85,18 +90,13 @@ def open_video(
     *,
     fps: float | None,
     policy: DecodePolicy = DecodePolicy(),
-    timeout_sec: float = 60.0,
-    queue_bytes: int = 64 << 20,
+    limits: DecodeLimits = DecodeLimits(),
     after: RedoWithFallback | None = None,
 ) -> "VideoStream":
-    """Scan a video and plan its samples; frames come by iterating.
-
-    `fps` None takes every frame. `timeout_sec` limits how long decoding may stand still, and
-    `queue_bytes` how much of decoded frames waits for the reader (at least 4 frames, at most 64).
-    """
+    """Scan a video and plan its samples; frames come by iterating. `fps` None takes every frame."""
     if fps is not None and not fps > 0:
         raise ValueError(f"fps is a rate above 0 or None for every frame, got {fps}")
-    return VideoStream(Path(path), fps, policy, timeout_sec, queue_bytes, after)
+    return VideoStream(Path(path), fps, policy, limits, after)
 
 
 class VideoStream:
@@ -115,23 +115,22 @@ class VideoStream:
         path: Path,
         fps: float | None,
         policy: DecodePolicy,
-        timeout_sec: float,
-        queue_bytes: int,
+        limits: DecodeLimits,
         after: RedoWithFallback | None,
     ) -> None:
-        self._path, self._policy, self._after = path, policy, after
-        self._queue_bytes = queue_bytes
+        self._path, self._policy, self._limits, self._after = path, policy, limits, after
         self._decoder: Decoder = "pyav"  # scans
         self._started = False
         self._result: DecodeResult | None = None
         _check_file(path)
-        self._child = DecoderProcess(path.absolute(), timeout_sec)
+        self._child = DecoderProcess(path.absolute(), limits, after.waited_sec if after else 0.0)
         try:
             scan = self._scan()
             self._decoder, self._why = self._choose(scan)
             self._error: str | None = scan["error"]
             self._expected_frames: int = scan["expected_frames"]
             self.meta = _meta(path, scan)
+            _check_plausible(self.meta, fps, limits)
             self.frame_index_S = self.meta.clock.sample(fps)
         except BaseException:
             self.close()
@@ -187,7 +186,8 @@ class VideoStream:
         height, width = self.meta.height, self.meta.width
         wanted_F = np.zeros(self.meta.clock.num_frames, dtype=bool)
         wanted_F[self.frame_index_S] = True
-        slots = min(max(_MIN_SLOTS, self._queue_bytes // (height * width * 3)), _MAX_SLOTS)
+        most_bytes = min(self._limits.queue_bytes, self._limits.memory_bytes // 4)
+        slots = min(max(_MIN_SLOTS, most_bytes // (height * width * 3)), _MAX_SLOTS)
         self._child.ring.allocate(slots, height, width)
         plan = {"do": "decode", "decoder": self._decoder, "slots": slots}
         self._child.send(plan, wanted_F.tobytes())
@@ -224,6 +224,8 @@ class VideoStream:
         """The next message, which must be of this kind, else what went wrong as the right exception."""
         try:
             message = self._child.receive()
+        except ChildLate as late:
+            raise VideoError(self._path, "deadline", f"{self._decoder} is too slow: {late}") from None
         except ChildHung as hang:
             raise self._failure("hang", f"{self._decoder} hangs: {hang}") from None
         except ChildDied as crash:
@@ -235,7 +237,7 @@ class VideoStream:
 
     def _failure(self, reason: str, found: str) -> VideoError | RedoWithFallback:
         if self._started and self._after is None and self._policy.decoder != "decord":
-            return RedoWithFallback(found)
+            return RedoWithFallback(found, self._child.waited_sec)
         return VideoError(self._path, reason, found)
 
 
@@ -251,6 +253,17 @@ def _check_file(path: Path) -> None:
         raise VideoError(path, "empty", "0 bytes")
 
 
+def _check_plausible(meta: VideoMeta, fps: float | None, limits: DecodeLimits) -> None:
+    """Refuse what would cost memory or time without measure on our side of the decoder process."""
+    if _MIN_SLOTS * meta.height * meta.width * 3 > limits.memory_bytes // 2:
+        found = f"{_MIN_SLOTS} frames of {meta.width}x{meta.height} px take too much memory"
+        raise VideoError(meta.path, "bad_dimensions", found)
+    num_frames, num_sampled = meta.clock.num_frames, meta.clock.num_sampled(fps)
+    if num_sampled > max(_FEW_SAMPLES, _MOST_REPEATS * num_frames):
+        found = f"its {num_frames} frames would be {num_sampled} at {fps:g} fps"
+        raise VideoError(meta.path, "bad_times", found)
+
+
 def _meta(path: Path, scan: dict[str, Any]) -> VideoMeta:
     return VideoMeta(
         path=path,
@@ -260,6 +273,8 @@ def _meta(path: Path, scan: dict[str, Any]) -> VideoMeta:
         codec=scan["codec"],
         pix_fmt=scan["pix_fmt"],
         bit_depth=scan["bit_depth"],
+        color_range=scan["color_range"],
+        color_matrix=scan["color_matrix"],
         rotation=scan["rotation"],
         stream_index=scan["stream_index"],
         notes=tuple(scan["notes"]),

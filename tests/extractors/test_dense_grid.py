@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from extractors.base import Window
-from extractors.dense_grid import CenteredWindow, DenseGrid, grid_of, same_steps
+from extractors.dense_grid import CenteredWindow, DenseGrid, WholeWindow, grid_of, same_steps
 from extractors.i3d import I3DConfig
 from extractors.skeleton_config import SkeletonConfig
 
@@ -69,12 +69,52 @@ def test_an_even_window_has_no_middle_frame():
     assert SkeletonConfig(mode="dense", window=Window(49, 8)).grid == CenteredWindow(49, DenseGrid())
 
 
+def by_sliding(length: int, stride: int, num_frames: int) -> list[int]:
+    """First frames of whole windows, found by moving one along until it would hang over."""
+    starts, start = [], 0
+    while start + length <= num_frames:
+        starts.append(start)
+        start += stride
+    return starts or [0]
+
+
+@pytest.mark.parametrize(("length", "stride"), [(16, 4), (16, 16), (9, 20), (1, 1), (64, 3)])
+def test_whole_windows_lie_within_the_video(length, stride):
+    window = WholeWindow(length, stride)
+    for num_frames in range(1, 201):
+        starts = by_sliding(length, stride, num_frames)
+        frames_KL = window.frames_KL(num_frames)
+        assert frames_KL[:, 0].tolist() == starts
+        assert window.count(num_frames) == len(starts)
+        assert window.centers_K(num_frames).tolist() == [start + (length - 1) / 2 for start in starts]
+        if num_frames >= length:
+            assert frames_KL.tolist() == [[*range(start, start + length)] for start in starts]
+        else:  # one, padded
+            assert frames_KL.tolist() == [[*range(num_frames)] + [num_frames - 1] * (length - num_frames)]
+
+
+def test_longer_whole_windows_are_about_the_same_moments():
+    middle, longer = WholeWindow(16, 4), WholeWindow(48, 4, -16)
+    for num_frames in range(1, 201):
+        assert longer.centers_K(num_frames).tolist() == middle.centers_K(num_frames).tolist()
+    assert longer.frames_KL(20).tolist() == [
+        [min(max(start + i, 0), 19) for i in range(48)] for start in (-16, -12)
+    ]
+
+
+@pytest.mark.parametrize("window", [Window(16, 4, 1), Window(16, 4, -8)])
+def test_a_whole_window_has_a_middle(window):
+    with pytest.raises(ValueError, match=r"offset <= 0 and a middle of length \+ 2 offset >= 1"):
+        I3DConfig(mode="windows-whole", window=window)
+
+
 def test_a_mode_is_a_grid():
     window = Window(16, 8)
     assert grid_of("windows", window) == window == I3DConfig(window=window).grid
     assert I3DConfig(mode="dense").grid == DenseGrid()
     assert I3DConfig(mode="dense-public").grid == DenseGrid(public=True)
-    with pytest.raises(ValueError, match="windows, dense, dense-public, got 'fast'"):
+    assert I3DConfig(mode="windows-whole", window=window).grid == WholeWindow(16, 8)
+    with pytest.raises(ValueError, match="windows, windows-whole, dense, dense-public, got 'fast'"):
         I3DConfig(mode="fast")
 
 
@@ -82,7 +122,9 @@ def test_grids_with_the_same_steps_are_known():
     dense, public = DenseGrid(), DenseGrid(public=True)
     assert same_steps(dense, CenteredWindow(9, dense))
     assert same_steps(Window(16, 16), Window(48, 16, -16))
+    assert same_steps(WholeWindow(16, 4), WholeWindow(48, 4, -16))
     others = [dense, public, Window(16, 8), Window(16, 7), Window(16, 200), Window(16, 201)]
+    others += [WholeWindow(16, 8), WholeWindow(15, 8), WholeWindow(16, 7), WholeWindow(33, 8, -8)]
     for i, one in enumerate(others):
         for other in others[i + 1 :]:
             assert not same_steps(one, other)
@@ -95,6 +137,18 @@ def test_identities_of_windows_have_no_word_of_modes():
     assert I3DConfig().identity()["window"] == {"length": 16, "stride": 16, "offset": 0}
     assert "mode" not in SkeletonConfig().identity()
     assert SkeletonConfig().identity()["window"] == {"length": 48, "stride": 16, "offset": -16}
+
+
+def test_identities_of_whole_windows_name_both():
+    for config in (I3DConfig, SkeletonConfig):
+        whole = [
+            config(mode="windows-whole", window=window).identity()
+            for window in (Window(16, 8), Window(16, 4))
+        ]
+        assert whole[0]["mode"] == "windows-whole"
+        assert whole[0]["window"] == {"length": 16, "stride": 8, "offset": 0}
+        assert whole[0] != whole[1]
+        assert whole[0] != config(window=Window(16, 8)).identity()
 
 
 def test_identities_of_dense_features_have_no_word_of_windows():

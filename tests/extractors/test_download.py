@@ -264,6 +264,34 @@ def test_a_disk_that_fills_up_on_the_way_says_so(server: Server, tmp_path: Path)
     assert not (tmp_path / "weights.pt").exists()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB, half the size of CONTENT, where this user may make one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no disk of a chosen size can be made here ({error})")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_real_disk_that_is_too_small_is_named(server: Server, small_disk: Path, told: bool) -> None:
+    """Whether the server says how much there is to come, or the disk is full in the middle of it."""
+    server.length_lie = 0 if told else None
+    message = r"disk: 0\.5 MB are to come, 0\.3 MB are free" if told else "disk: No space left on device"
+    with pytest.raises(DownloadError, match=rf"{message}; make room, or .*XDG_CACHE_HOME"):
+        fetch(server.url, small_disk / "weights.pt", problem=_problem)
+    assert not (small_disk / "weights.pt").exists()
+    server.content = CONTENT[:100_000]  # with what it left behind, there is room for a smaller file
+    with pytest.raises(DownloadError, match="another file"):  # of which it is no part
+        fetch(server.url, small_disk / "weights.pt", problem=_problem)
+    assert _names(small_disk) == []
+
+
 def test_a_disk_without_room_is_not_filled(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,7 +188,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name() -> None:
     ("wrong", "match"),
     [
         ({"crop": 300}, "crop <= resize"),
-        ({"precision": "float16"}, "float16"),
+        ({"precision": "float8"}, "float8"),
         ({"width": 0.0}, "width"),
     ],
 )

@@ -112,5 +112,5 @@ def test_charades_crops_at_half_of_the_rest_rounded_to_even(width: int) -> None:
 def test_unknown_geometry_is_refused() -> None:
     from extractors.i3d import I3DConfig
 
-    with pytest.raises(ValueError, match="short-side, charades, got 'square'"):
+    with pytest.raises(ValueError, match="short-side, charades, person, got 'square'"):
         I3DConfig(geometry="square")  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -121,6 +122,18 @@ def test_overlapping_chunks_equal_one_run(random_small):
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-3)
 
 
+def test_the_border_is_repeated_to_multiples_of_8_and_cut_off_again(random_small):
+    frames = moving(2, 1, frames=2, height=131, width=150)
+    theirs = raft_small(weights=None).eval()
+    theirs.load_state_dict(torch.load(random_small, weights_only=True))
+    padded = np.pad(frames.numpy(), ((0, 0), (2, 3), (1, 1), (0, 0)), mode="edge")  # 136 x 152
+    x_NCHW = network_input(torch.from_numpy(padded))
+    with torch.inference_mode():
+        expected = theirs(x_NCHW[:1], x_NCHW[1:], 2)[-1][:, :, 2:-3, 1:-1].permute(0, 2, 3, 1)
+    found = network(random_small, updates=2, arithmetic="torchvision")(frames)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
 def test_padding_and_enlarging():
     assert enlarged_size((128, 500)) == (128, 500)
     assert enlarged_size((64, 100)) == (128, 200)
@@ -175,23 +188,57 @@ def real(shared: Path) -> FlowNetwork:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize(("dx", "dy"), [(4, 0), (0, 3), (-6, 2)])
+@pytest.mark.parametrize(("dx", "dy"), [(4, 0), (-4, 0), (0, 3), (0, -3), (-6, 2), (5, -7), (12, 0)])
 def test_motion_of_a_texture(real, dx, dy):
-    flow = real(moving(dx, dy))
-    median = flow.flatten(0, 2).median(0).values
+    """x before y, and each with its sign."""
+    assert_moves(real(moving(dx, dy)), dx, dy)
+
+
+def assert_moves(flow_NHW2: Tensor, dx: int, dy: int) -> None:
+    """In the median by (dx, dy), within a quarter of a pixel."""
+    median = flow_NHW2.flatten(0, 2).median(0).values
     torch.testing.assert_close(median, torch.tensor([dx, dy]).float(), rtol=0, atol=0.25)
 
 
 @pytest.mark.shared
-def test_motion_below_128_px_is_in_px_of_the_small_frame(real):
-    flow = real(moving(2, -1, height=72, width=96))
-    median = flow.flatten(0, 2).median(0).values
-    torch.testing.assert_close(median, torch.tensor([2.0, -1.0]), rtol=0, atol=0.25)
+@pytest.mark.parametrize(
+    ("height", "width", "dx", "dy"),
+    [
+        (72, 96, 2, -1),  # enlarged by 16/9
+        (33, 90, 1, 1),  # by almost 4
+        (50, 160, 3, 0),
+        (160, 50, -1, 3),
+        (131, 147, -2, 5),  # padded by 5 px, upper and left 2 of them
+        (101, 203, 3, 2),  # both, odd
+    ],
+)
+def test_motion_is_in_px_of_the_frame_whatever_its_size(real, height, width, dx, dy):
+    flow = real(moving(dx, dy, frames=2, height=height, width=width))
+    assert flow.shape == (1, height, width, 2)
+    assert_moves(flow, dx, dy)
 
 
 @pytest.mark.shared
-def test_identical_frames_do_not_move(real):
-    assert real(moving(0, 0, frames=2)).norm(dim=-1).median() < 0.1
+@pytest.mark.parametrize(("height", "width"), [(136, 152), (131, 147), (64, 80)])
+def test_identical_frames_do_not_move(real, height, width):
+    length = real(moving(0, 0, frames=2, height=height, width=width)).norm(dim=-1)
+    assert length.median() < 0.1
+    assert length.mean() < 0.1
+
+
+@pytest.mark.shared
+@torch.inference_mode()
+def test_trained_weights_give_torchvisions_flow(real):
+    """At as many updates as the recipes use: rounding may grow from one to the next."""
+    theirs = raft_small(weights=None).eval()
+    theirs.load_state_dict(real.network.state_dict())
+    x_NCHW = network_input(moving(3, -2, height=128, width=136))
+    expected = theirs(x_NCHW[:-1], x_NCHW[1:], 20)[-1]
+    once = consecutive_flow(real.network, x_NCHW, 20, reordered=False)
+    torch.testing.assert_close(once, expected, rtol=0, atol=1e-6)
+    error = (consecutive_flow(real.network, x_NCHW, 20, reordered=True) - expected).abs()
+    assert 0 < error.median() < 1e-5
+    assert error.max() < 5e-3
 
 
 @pytest.mark.shared

@@ -1,6 +1,7 @@
 """From tracked joints to vectors: who is seen, how gaps are filled, and what changes nothing."""
 
 import json
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,12 +91,21 @@ def test_every_video_has_a_feature_per_stride(extractor: SkeletonFeatures, frame
 
 
 def same(a: torch.Tensor, b: torch.Tensor) -> None:
-    torch.testing.assert_close(a, b, rtol=0, atol=1e-5 * float(a.abs().max()))
+    """Equal but for rounding, and not because nothing is in them."""
+    largest = float(a.abs().max())
+    assert largest > 0.1
+    assert (a - a[:1]).abs().max() > 1e-3 * largest  # windows differ: an order mixed up would show
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-5 * largest)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_batch_size_changes_nothing(extractor: SkeletonFeatures, batch: int) -> None:
-    same(extractor.features(scene()), extractor.features(scene(), batch=batch))
+    joints, shown, clips = scene(), [], extractor.clips
+    extractor_of_parts = copy(extractor)
+    extractor_of_parts.clips = lambda x: shown.append(len(x)) or clips(x)  # type: ignore[method-assign]
+    same(extractor.features(joints), extractor_of_parts.features(joints, batch=batch))
+    assert sum(shown) == 8
+    assert max(shown) == min(batch, 8)
 
 
 def test_rows_in_another_order_change_nothing(extractor: SkeletonFeatures) -> None:
@@ -135,6 +145,9 @@ def test_resolution_changes_nothing(extractor: SkeletonFeatures) -> None:
         3 * HEIGHT,
     )
     same(extractor.features(joints), extractor.features(larger))
+    # a picture of another size around the same figures is another place in it
+    wider = extractor.features(replace(joints, width=2 * WIDTH))
+    assert (wider - extractor.features(joints)).abs().max() > 1e-3 * wider.abs().max()
 
 
 @pytest.mark.parametrize(("origin", "invariant"), [("picture", False), ("person", True)])
@@ -333,6 +346,31 @@ def test_streams_and_networks(tmp_path: Path, stream: str, network: str) -> None
     features = extractor.features(scene())
     assert features.isfinite().all()
     assert (features != 0).any(1).all()
+
+
+@pytest.mark.parametrize("origin", ["picture", "person"])
+@pytest.mark.parametrize("stream", ["joint", "bone", "motion"])
+def test_what_is_missing_is_zero_and_says_so_in_every_stream(
+    tmp_path: Path, stream: str, origin: str
+) -> None:
+    """Holes, numbers that are none, frames without anyone: score 0 marks all of them, and nothing is NaN."""
+    config = replace(SMALL, stream=stream, origin=origin, max_gap=0, window=Window(16, 8))  # type: ignore[arg-type]
+    joints = video((walker(20, 100), 0), (walker(24, 60, 200), 40), frames=80)  # nobody in 20..39, 64..79
+    joints.joints_SMJ3[3:9, 0, 4] = np.nan
+    joints.joints_SMJ3[10, 0, :, 0] = np.inf
+    joints.joints_SMJ3[41:45, 1] = 0
+    clips = Windows(joints, config).clips(slice(None))
+    assert np.isfinite(clips).all()
+    missing = clips[..., 2] == 0
+    assert (clips[missing] == 0).all()
+    assert ((clips[..., 2] > 0) & (clips[..., 2] <= 1))[~missing].all()
+    assert missing[0, 0, 3:9, 4].all()
+    assert missing[0, 0, 10].all()
+    assert missing[0, 1].all()  # the second place, while one person is there
+    features = SkeletonFeatures(save_weights(config, tmp_path / "w.safetensors"), CPU).features(joints)
+    assert features.isfinite().all()
+    # windows of 16 frames every 8: nobody in those that begin at 24, 64, 72
+    assert (features == 0).all(1).tolist() == [k in (3, 8, 9) for k in range(10)]
 
 
 # --- identity, weights, errors --------------------------------------------------------------------

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models import MODELS, build_model
 from models.base import TemporalModel
+from models.linear import LinearConfig
 from models.losses import classification_loss
 from models.masking import Standardise
 from models.mstct import MSTCTConfig
@@ -23,6 +24,7 @@ SMALL: dict[str, Any] = {
     "tcn": TCNConfig(hidden=8, layers=3),
     "pdan": PDANConfig(hidden=8, layers=3),
     "mstct": MSTCTConfig(widths=(8, 12, 16, 24), blocks=2, heads=4, expansion=2, hidden=8),
+    "linear": LinearConfig(),
 }
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.bank import SnippetBank, Snippets
+from models.base import Encoded
 from models.distillation import (
     Distillation,
     DistillationConfig,
@@ -16,6 +17,8 @@ from models.distillation import (
     boundary_loss,
     global_relations_loss,
 )
+from models.distiller import Terms
+from models.losses import soft_target_loss
 
 B, T, C_STUDENT, C_TEACHER, K = 3, 9, 6, 4, 5
 LENGTHS = (9, 5, 1)
@@ -35,6 +38,12 @@ def batch(width: int = C_STUDENT, teacher_width: int = C_TEACHER) -> tuple[Tenso
     student = torch.randn(B, T, width)
     teacher = torch.randn(B, T, teacher_width)
     return student, teacher, (torch.rand(B, T, K) < 0.3).float(), mask_of(LENGTHS)
+
+
+def both(student: Tensor, teacher: Tensor, *rest: Tensor) -> tuple[Encoded, Encoded, Tensor, Tensor]:
+    """What a module is given where logits play no part."""
+    target, mask = rest
+    return Encoded(student, target * 0), Encoded(teacher, target * 0), target, mask
 
 
 def run(name: str, student: Tensor, teacher: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -129,11 +138,11 @@ def test_atomic_takes_negatives_from_the_bank() -> None:
 def test_the_bank_holds_the_latest_labelled_snippets() -> None:
     bank = SnippetBank(3)
     assert bank.held(torch.device("cpu")) is None
-    steps = torch.arange(6.0)[None, :, None]
-    target = torch.tensor([[[1.0], [0.2], [0.6], [0.5], [1.0], [1.0]]])
-    bank.add(steps, target, mask_of((5,), 6))  # 1 has no label, 5 is padding
-    bank.add(steps + 10, target, mask_of((1,), 6))
-    bank.add(steps + 20, target * 0, mask_of((6,), 6))
+    steps = torch.arange(6.0)[:, None]
+    target = torch.tensor([[1.0], [0.2], [0.6], [0.5], [1.0], [1.0]])
+    bank.add(steps[:5], target[:5])  # 1 has no label
+    bank.add(steps[:1] + 10, target[:1])
+    bank.add(steps + 20, target * 0)
     held = bank.held(torch.device("cpu"))
     assert held is not None
     assert held.features_MC.flatten().tolist() == [3, 4, 10]
@@ -144,10 +153,11 @@ def test_the_bank_is_part_of_the_state() -> None:
     """A resumed training goes on with what was held, whatever its size."""
     first, second = build(bank=8), build(bank=8)
     student, teacher, target, mask = batch()
-    first(student, teacher, target, mask)
+    args = both(student, teacher, target, mask)
+    first(*args)
     second.load_state_dict(first.state_dict())
-    for name, term in first(student, teacher, target, mask).items():
-        torch.testing.assert_close(second(student, teacher, target, mask)[name], term, rtol=0, atol=0)
+    for name, term in first(*args).items():
+        torch.testing.assert_close(second(*args)[name], term, rtol=0, atol=0)
 
 
 def test_the_bank_adds_negatives_of_earlier_batches() -> None:
@@ -155,12 +165,12 @@ def test_the_bank_adds_negatives_of_earlier_batches() -> None:
     target[mask > 0] = torch.eye(K)[torch.arange(int(mask.sum())) % K]
     with_bank, without = build(bank=100), build()
     without.load_state_dict({k: v for k, v in with_bank.state_dict().items() if not k.startswith("bank")})
-    args = student, teacher, target, mask
+    args = both(student, teacher, target, mask)
     wanted = without(*args)
     torch.testing.assert_close(with_bank(*args), wanted)  # nothing held yet
     student.requires_grad_()
     teacher.requires_grad_()
-    second = with_bank(student, teacher, target, mask)["atomic"]
+    second = with_bank(*both(student, teacher, target, mask))["atomic"]
     assert second > wanted["atomic"]
     second.backward()
     assert teacher.grad is None
@@ -302,7 +312,7 @@ def test_module_gives_every_term_and_trains_its_own_parts() -> None:
     student, teacher, target, mask = batch()
     student.requires_grad_()
     teacher.requires_grad_()
-    terms = distillation(student, teacher, target, mask)
+    terms = distillation(*both(student, teacher, target, mask))
     assert tuple(terms) == tuple(distillation.weights) == TERMS
     torch.stack([distillation.weights[name] * term for name, term in terms.items()]).sum().backward()
     assert teacher.grad is None
@@ -317,7 +327,7 @@ def test_each_term_can_be_switched_off(off: str) -> None:
     every, fewer = build(), build(**{setting: 0.0})
     state = every.state_dict()
     fewer.load_state_dict({name: state[name] for name in fewer.state_dict()})
-    args = batch()
+    args = both(*batch())
     terms, wanted = fewer(*args), every(*args)
     assert set(terms) == set(fewer.weights) == set(TERMS) - {off}
     for name, term in terms.items():
@@ -331,7 +341,7 @@ def test_what_is_off_has_nothing_to_learn() -> None:
     }
     assert set(build(atomic=0.0).state_dict()) == {"match.weight", "match.bias"}
     nothing = build(atomic=0.0, global_relations=0.0, boundary=0.0)
-    assert nothing(*batch()) == {}
+    assert nothing(*both(*batch())) == {}
     assert not nothing.state_dict()
 
 
@@ -340,7 +350,7 @@ def test_no_term_has_a_gradient_for_the_teacher(name: str) -> None:
     student, teacher, target, mask = batch()
     student.requires_grad_()
     teacher.requires_grad_()
-    build()(student, teacher, target, mask)[name].backward()
+    build()(*both(student, teacher, target, mask))[name].backward()
     assert teacher.grad is None
     assert (gradient(student)[mask > 0] != 0).any()
 
@@ -349,7 +359,7 @@ def test_module_needs_no_match_for_equal_widths() -> None:
     distillation = build(4, 4)
     assert not any(name.startswith("match") for name, _ in distillation.named_parameters())
     student, _, target, mask = batch(4, 4)
-    terms = distillation(student, student, target, mask)
+    terms = distillation(*both(student, student, target, mask))
     assert terms["global"].item() == terms["boundary"].item() == 0
     assert terms["atomic"].item() > 0
 
@@ -358,7 +368,7 @@ def test_module_without_any_teacher() -> None:
     distillation = build()
     student, teacher, target, _ = batch()
     student.requires_grad_()
-    terms = distillation(student, torch.full_like(teacher, torch.nan), target, torch.zeros(B, T))
+    terms = distillation(*both(student, torch.full_like(teacher, torch.nan), target, torch.zeros(B, T)))
     assert [term.item() for term in terms.values()] == [0, 0, 0]
     torch.stack(list(terms.values())).sum().backward()
     assert (gradient(student) == 0).all()
@@ -369,8 +379,8 @@ def test_a_video_without_a_teacher_counts_as_if_it_were_not_there() -> None:
     distillation = build()
     student, teacher, target, mask = batch()
     mask[1] = 0
-    terms = distillation(student, teacher, target, mask)
-    rest = distillation(*(x[[0, 2]] for x in (student, teacher, target, mask)))
+    terms = distillation(*both(student, teacher, target, mask))
+    rest = distillation(*both(*(x[[0, 2]] for x in (student, teacher, target, mask))))
     for name in TERMS:
         torch.testing.assert_close(terms[name], rest[name])
 
@@ -378,11 +388,28 @@ def test_a_video_without_a_teacher_counts_as_if_it_were_not_there() -> None:
 def test_module_sums_in_full_precision() -> None:
     distillation = build()
     student, teacher, target, mask = batch()
-    wanted = distillation(student, teacher, target, mask)
+    args = both(student, teacher, target, mask)
+    wanted = distillation(*args)
     with torch.autocast("cpu", torch.bfloat16):
-        terms = distillation(student, teacher, target, mask)
+        terms = distillation(*args)
     for name in TERMS:
         torch.testing.assert_close(terms[name], wanted[name], rtol=0, atol=0)
+
+
+def test_hintons_term_beside_the_three() -> None:
+    """It is that of the logits alone, and leaves the others as they were."""
+    student, teacher, target, mask = batch()
+    logits, taught = torch.randn(B, T, K, requires_grad=True), torch.randn(B, T, K)
+    args = Encoded(student, logits), Encoded(teacher, taught), target, mask
+    every, three = build(logits=0.5, logits_temperature=2.0), build()
+    every.load_state_dict(three.state_dict())
+    terms: Terms = every(*args)
+    assert every.weights["logits"] == 0.5
+    torch.testing.assert_close(terms["logits"], soft_target_loss(logits, taught, mask, temperature=2.0))
+    for name, term in three(*args).items():
+        torch.testing.assert_close(terms[name], term, rtol=0, atol=0)
+    terms["logits"].backward()
+    assert (gradient(logits)[mask > 0] != 0).all()
 
 
 @pytest.mark.parametrize(
@@ -395,6 +422,8 @@ def test_module_sums_in_full_precision() -> None:
         {"bank": 0},
         {"relations": "cov"},
         {"saliency": ""},
+        {"logits": -0.1},
+        {"logits_temperature": 0.0},
     ],
 )
 def test_config_says_what_is_wrong(bad: dict[str, object]) -> None:

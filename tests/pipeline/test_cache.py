@@ -76,9 +76,21 @@ def test_an_array_without_its_record_is_no_product(file):
 def test_a_record_that_does_not_fit_is_noticed(file):
     file.save(track(), {})
     record = json.loads(file.record_path.read_text())
+    del record["record_sha256"]  # as earlier versions wrote it
     for change in ({"shape": [3, 4]}, {"centers_sec": [1.0]}, {"clock": {}}, {"centers_sec": "x"}):
         file.record_path.write_text(json.dumps({**record, **change}))
         assert file.intact() not in (None, "absent")
+
+
+def test_any_flipped_byte_of_a_record_is_noticed(file):
+    file.save(track(), {"partial": False})
+    data = file.record_path.read_bytes()
+    name = data.index(b"record_sha256")  # without it the record is one of an earlier version, and right
+    for position in {*range(len(data))} - {*range(name, name + len("record_sha256"))}:
+        file.record_path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+        assert "changed since it was written" in file.intact()
+        with pytest.raises(CacheError, match=r"b\.mp4\.json"):
+            file.load()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -67,8 +67,24 @@ def test_what_is_no_checkpoint_is_named(tmp_path, checkpoint):
         with pytest.raises(CheckpointError, match=r"c\.ckpt"):
             Checkpoint.load(path)
     torch.save({"state_dict": {}}, path)
-    with pytest.raises(CheckpointError, match="expected an augrgb checkpoint of format 1, found None"):
+    with pytest.raises(CheckpointError, match="expected an augrgb checkpoint of format 1 or 2, found None"):
         Checkpoint.load(path)
+
+
+def test_any_flipped_byte_is_noticed(tmp_path, checkpoint):
+    path = tmp_path / "c.ckpt"
+    checkpoint.save(path)
+    data = path.read_bytes()
+    for position in {*range(0, len(data), 97), *range(len(data) - 90, len(data))}:
+        path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+        with pytest.raises(CheckpointError, match=r"c\.ckpt"):
+            Checkpoint.load(path)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path, checkpoint):
+    values = {**checkpoint.__dict__, "classes": list(checkpoint.classes), "format": 1}
+    torch.save(values, tmp_path / "old.ckpt")
+    assert Checkpoint.load(tmp_path / "old.ckpt").classes == checkpoint.classes
 
 
 def test_weights_that_do_not_fit_the_settings_are_refused(tmp_path, checkpoint):

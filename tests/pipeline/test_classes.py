@@ -13,8 +13,9 @@ from extractors.i3d import I3D
 from extractors.weights import FILES, file_digest
 from pipeline.classes import load_classifiers
 from pipeline.cli import app
-from pipeline.config import load_config, tiny
+from pipeline.config import load_config
 from pipeline.inputs import UsageError
+from pipeline.presets import tiny
 
 CPU = torch.device("cpu")
 

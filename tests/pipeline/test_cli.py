@@ -310,7 +310,7 @@ def test_interrupted_training_says_so_and_goes_on_from_its_last_epoch(practice, 
     shutil.rmtree(out / "checkpoints")
     shutil.rmtree(out / "training")
     labels = practice / "labels.csv"
-    endless = ["--set", "train.epochs=3000", "--set", "train.patience=3000"]
+    endless = ["--set", "train.epochs=3000", "--set", "train.patience=3000", "--set", "work.save_sec=0"]
     command = script("run", practice, "--annotations", labels, "--out", out, *QUICK, *endless)
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

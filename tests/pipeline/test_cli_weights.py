@@ -64,6 +64,9 @@ def test_all_weights_are_listed_with_size_and_place():
     assert lines.keys() == weights.FILES.keys()
     assert "50.9 MB  not here" in lines["i3d-rgb-kinetics"]
     assert "tiny_rgb.safetensors" in lines["augrgb-tiny-rgb"]
+    assert "warning: users report nearly constant outputs" in lines["i3d-flow-charades"]
+    assert "warning: no digest is published" in lines["aagcn-ntu60-joint"]
+    assert sum("warning" in line for line in lines.values()) == 5
 
 
 def test_all_that_is_known_of_one_is_shown_on_request():

@@ -5,7 +5,8 @@ import json
 import pytest
 import yaml
 
-from pipeline.config import PRESETS, ConfigError, from_values, load_config, to_values
+from pipeline.config import ConfigError, from_values, load_config, to_values
+from pipeline.presets import PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)

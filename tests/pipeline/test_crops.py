@@ -5,18 +5,18 @@ import pytest
 import torch
 
 from pipeline.crops import random_crops
-from pipeline.dataset import Batch, Example, collate
+from pipeline.dataset import Batch, Example, Teaching, collate
 
 LENGTHS = (20, 6, 9)
 
 
 @pytest.fixture
 def batch() -> Batch:
-    """Every tensor says which step it is of: features t, targets t, the teacher of two videos 10 t."""
+    """Every tensor says which step it is of: features t, targets t, two videos' teacher 10 t and 20 t."""
     examples = []
     for i, steps in enumerate(LENGTHS):
         t = np.arange(steps, dtype=np.float32)[:, None]
-        teachers = {"flow": 10 * t} if i != 1 else {}
+        teachers = {"flow": Teaching(10 * t, 20 * t)} if i != 1 else {}
         examples.append(Example(f"{i}.mp4", t + 1, t + 1, labelled=i != 2, teachers=teachers))
     return collate(examples)
 
@@ -34,7 +34,8 @@ def test_pieces_are_consecutive_and_the_same_for_all(batch: Batch) -> None:
         assert x.min() >= 1
         assert torch.equal(found.target_BTK[i, :steps, 0], x)
         if i != 1:
-            assert torch.equal(teacher.features_BTC[i, :steps, 0], 10 * (x - 1))
+            assert torch.equal(teacher.seen.h_BTC[i, :steps, 0], 10 * (x - 1))
+            assert torch.equal(teacher.seen.logits_BTK[i, :steps, 0], 20 * (x - 1))
     assert found.x_BTD[1, :6, 0].tolist() == [1, 2, 3, 4, 5, 6]  # shorter than a piece: whole
 
 

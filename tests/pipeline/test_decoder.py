@@ -38,7 +38,6 @@ OPEN_GOP = {"options": {"x264-params": "open-gop=1:keyint=24:bframes=3"}}
         ("bframes.avi", {"codec": "mpeg4", "options": {"bf": "2"}}),
         ("vp9.webm", {"codec": "libvpx-vp9"}),
         ("mjpeg.mov", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}),
-        ("interlaced.mp4", {"options": {"x264-params": "interlaced=1"}}),
     ],
 )
 def test_every_frame_comes_once_and_in_order(write_video, read_number, tmp_path, name, file, settings):
@@ -70,6 +69,7 @@ def test_only_wanted_frames_are_converted(write_video, read_number, tmp_path, na
             "10-bit",
         ),
         ("prores.mov", {"codec": "prores_ks", "pix_fmt": "yuv422p10le"}, "prores"),
+        ("interlaced.mp4", {"options": {"x264-params": "interlaced=1"}}, "fields of interlaced"),
     ],
 )
 def test_what_decord_gets_wrong_goes_to_pyav(write_video, read_number, tmp_path, file, settings, why):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.decoder_client import _SERVER, ChildHung, DecoderProcess
-from pipeline.video import DecodePolicy, VideoError, decode, open_video, probe
+from pipeline.video import DecodeLimits, DecodePolicy, VideoError, decode, open_video, probe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,7 +115,7 @@ def test_streams_that_are_closed_at_once_do_not_harm_the_server(video):
     probe(video)
     server = server_pid()
     for _ in range(20):
-        DecoderProcess(video, timeout_sec=5).close()
+        DecoderProcess(video, DecodeLimits(hang_sec=5)).close()
     assert probe(video).clock.num_frames == 200
     assert server_pid() == server
 
@@ -127,7 +127,7 @@ def test_the_callers_folder_is_not_on_the_servers_path(video):
 
 
 def read_some(path: Path, how: str) -> None:
-    with open_video(path, fps=None, queue_bytes=1) as stream:
+    with open_video(path, fps=None, limits=DecodeLimits(queue_bytes=1)) as stream:
         for _ in stream if how != "unread" else ():
             if how == "early":
                 break
@@ -148,7 +148,7 @@ def test_no_process_and_no_descriptor_is_left(video, how):
 
 
 def test_a_stream_that_is_only_forgotten_ends_too(video):
-    stream = open_video(video, fps=None, queue_bytes=1)
+    stream = open_video(video, fps=None, limits=DecodeLimits(queue_bytes=1))
     next(iter(stream))
     assert children_of(server_pid()) != []
     with pytest.warns(ResourceWarning):
@@ -157,7 +157,7 @@ def test_a_stream_that_is_only_forgotten_ends_too(video):
 
 
 def test_a_child_stops_while_its_reader_is_busy(video, read_number):
-    with open_video(video, fps=None, queue_bytes=1) as stream:
+    with open_video(video, fps=None, limits=DecodeLimits(queue_bytes=1)) as stream:
         (child,) = children_of(server_pid())
         numbers = []
         for frame in stream:
@@ -169,7 +169,7 @@ def test_a_child_stops_while_its_reader_is_busy(video, read_number):
 
 def test_a_wake_up_that_comes_too_early_is_repeated(video):
     """The child may stop itself just after its reader took the last frame and woke it."""
-    with open_video(video, fps=None, queue_bytes=1, timeout_sec=5) as stream:
+    with open_video(video, fps=None, limits=DecodeLimits(queue_bytes=1, hang_sec=5)) as stream:
         child = stream._child
         for j, _ in enumerate(stream):
             if j == 10:
@@ -179,7 +179,7 @@ def test_a_wake_up_that_comes_too_early_is_repeated(video):
 
 
 def test_being_stopped_is_not_hanging(video):
-    with open_video(video, fps=None, queue_bytes=1, timeout_sec=0.3) as stream:
+    with open_video(video, fps=None, limits=DecodeLimits(queue_bytes=1, hang_sec=0.3)) as stream:
         for j, _ in enumerate(stream):
             if j == 10:
                 time.sleep(1.0)
@@ -187,7 +187,7 @@ def test_being_stopped_is_not_hanging(video):
 
 
 def test_a_silent_child_is_noticed(video):
-    child = DecoderProcess(video, timeout_sec=0.3)
+    child = DecoderProcess(video, DecodeLimits(hang_sec=0.3))
     try:
         assert child.receive()["is"] == "scan"
         child.receive_bytes()
@@ -201,8 +201,8 @@ def test_a_silent_child_is_noticed(video):
 
 SLOW_READER = """
 import sys, time
-from pipeline.video import open_video
-with open_video(sys.argv[1], fps=None, queue_bytes=1) as stream:
+from pipeline.video import DecodeLimits, open_video
+with open_video(sys.argv[1], fps=None, limits=DecodeLimits(queue_bytes=1)) as stream:
     for frame in stream:
         print("ready", flush=True)
         time.sleep(60)
@@ -228,7 +228,7 @@ def test_a_killed_caller_leaves_nothing_behind(video, number):
 
 
 def test_a_killed_server_is_named_and_replaced(video):
-    with open_video(video, fps=None, queue_bytes=1, timeout_sec=5) as stream:
+    with open_video(video, fps=None, limits=DecodeLimits(queue_bytes=1, hang_sec=5)) as stream:
         os.kill(server_pid(), signal.SIGKILL)
         assert eventually(lambda: state_of(server_pid()) == "Z")
         with pytest.raises(Exception, match="server was killed"):

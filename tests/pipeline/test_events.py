@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.events import Event, events_from_scores, spreadsheet_safe, write_events
+from pipeline.config import EventConfig
+from pipeline.events import (
+    Event,
+    decode,
+    events_from_scores,
+    grouped_events,
+    spreadsheet_safe,
+    write_events,
+)
 from pipeline.labels import Interval, interval_targets, read_annotations
 
 TIMES = np.array([5.0, 5.1, 5.3, 5.4, 5.6])  # variable rate, 0.15 s a frame on average
@@ -78,8 +86,9 @@ def test_one_frame_and_none():
     ],
 )
 def test_bad_input(scores, times, message):
-    with pytest.raises(ValueError, match=message):
-        events_from_scores(scores, times, ["run"])
+    for find in (events_from_scores, grouped_events):
+        with pytest.raises(ValueError, match=message):
+            find(scores, times, ["run"])
 
 
 @settings(deadline=None)
@@ -92,6 +101,49 @@ def test_events_are_the_targets_they_came_from(active_FK, fps):
     intervals = [Interval(e.start_sec, e.end_sec, e.label) for e in found]
     assert np.array_equal(interval_targets(intervals, times, classes), active_FK)
     assert all(e.score == 1.0 for e in found)
+
+
+def grouped(*rows: tuple[float, ...], times: np.ndarray = TIMES, **settings: float) -> list[tuple]:
+    classes = ["a", "b", "c"][: len(rows[0])]
+    found = grouped_events(np.array(rows, dtype=np.float32), times, classes, **settings)
+    return [(e.start_sec, pytest.approx(e.end_sec), e.label, pytest.approx(e.score)) for e in found]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([(0, 0), (0.3, 0.3), (0, 0.39), (0, 0), (0, 0)], []),  # the best class counts, not the sum
+        (
+            [(0, 0), (0.4, 0.1), (0.2, 0.6), (0.4, 0.1), (0, 0)],
+            [(5.1, 5.6, "a", 1 / 3)],
+        ),  # by mean, not by peak
+        ([(0.9, 0), (0, 0), (0, 0.8), (0, 0.6), (0, 0)], [(5.0, 5.1, "a", 0.9), (5.3, 5.6, "b", 0.7)]),
+        ([(0.9, 0), (0, 0.8), (0, 0.8), (0, 0), (0, 0)], [(5.0, 5.4, "b", 1.6 / 3)]),  # no gap: one group
+        ([(0.5, 0.5)] * 5, [(5.0, 5.75, "a", 0.5)]),
+    ],
+)
+def test_groups_between_background(rows, expected):
+    assert grouped(*rows) == expected
+
+
+def test_groups_are_merged_and_short_ones_dropped():
+    rows = [(0.9, 0), (0, 0), (0, 0.8), (0, 0), (0.6, 0)]
+    assert len(grouped(*rows)) == 3
+    assert grouped(*rows, merge_gap_sec=0.2) == [(5.0, 5.75, "a", 0.3)]
+    assert grouped(*rows, min_sec=0.12) == [(5.6, 5.75, "a", 0.6)]
+    assert grouped(*rows, activity=0.7) == [(5.0, 5.1, "a", 0.9), (5.3, 5.4, "b", 0.8)]
+
+
+def test_the_rule_of_the_settings():
+    scores = np.array([[0.45, 0.1], [0.9, 0.6], [0.45, 0.7], [0, 0], [0.2, 0.5]], dtype=np.float32)
+    settings = {"min_sec": 0.12, "merge_gap_sec": 0.01}
+    by_threshold = decode(scores, TIMES, ["a", "b"], EventConfig(threshold=0.6, **settings))
+    assert by_threshold == events_from_scores(scores, TIMES, ["a", "b"], 0.6, 0.12, 0.01)
+    assert [e.label for e in by_threshold] == ["a", "b"]
+    rule = EventConfig(rule="background-grouping", threshold=0.9, activity=0.45, **settings)
+    by_group = decode(scores, TIMES, ["a", "b"], rule)
+    assert by_group == grouped_events(scores, TIMES, ["a", "b"], 0.45, 0.12, 0.01)
+    assert [(e.start_sec, e.label) for e in by_group] == [(5.0, "a"), (5.6, "b")]
 
 
 FOUND = {

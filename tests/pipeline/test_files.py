@@ -78,3 +78,26 @@ def test_hashes_are_remembered_until_the_file_changes(tmp_path, monkeypatch):
     assert hashes.sha256(video) == "again"
     assert read == [video]
     assert ContentHashes(None).sha256(video) == "again"
+
+
+@pytest.mark.parametrize("position", [3, 60, 5000])
+def test_a_damaged_memory_of_hashes_is_made_anew(tmp_path, position):
+    video, database = tmp_path / "v.mp4", tmp_path / "hashes.sqlite"
+    video.write_bytes(b"one")
+    expected = ContentHashes(database).sha256(video)
+    data = bytearray(database.read_bytes())
+    data[position] ^= 0xFF
+    database.write_bytes(data)
+    assert ContentHashes(database).sha256(video) == expected
+    assert ContentHashes(database).sha256(video) == expected
+
+
+def test_a_changed_hash_in_memory_is_not_believed(tmp_path):
+    video, database = tmp_path / "v.mp4", tmp_path / "hashes.sqlite"
+    video.write_bytes(b"one")
+    expected = ContentHashes(database).sha256(video)
+    digits = expected[:20].encode()
+    data = database.read_bytes()
+    database.write_bytes(data.replace(digits, bytes([digits[0] ^ 1]) + digits[1:]))
+    assert data != database.read_bytes()
+    assert ContentHashes(database).sha256(video) == expected

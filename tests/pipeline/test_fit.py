@@ -29,7 +29,7 @@ def examples(count, seed):
     return found
 
 
-def train(folder, report=None, validation=None, **changes):
+def train(folder, report=None, validation=None, save_sec=0.0, **changes):
     torch.manual_seed(0)
     config = TCNConfig(hidden=8, layers=2, standardise=False)
     model = build_model("tcn", in_dim=6, num_classes=2, config=config)
@@ -40,9 +40,10 @@ def train(folder, report=None, validation=None, **changes):
         name="vanilla",
         training=examples(5, seed=1),
         validation=examples(2, seed=2) if validation is None else validation,
-        distillations={},
+        distillers={},
         config=replace(CONFIG, **changes),
         seed=3,
+        save_sec=save_sec,
     )
     return fit(model, lesson, folder=folder, device=torch.device("cpu"), progress=progress)
 
@@ -92,6 +93,14 @@ def test_a_run_killed_between_epochs_ends_as_an_undisturbed_one(tmp_path, epochs
     assert best_again == best
     for name in state:
         torch.testing.assert_close(again[name], state[name], rtol=0, atol=0)
+
+
+def test_a_training_shorter_than_the_interval_saves_nothing_on_its_way(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path, report=killed_after(4), save_sec=60.0)
+    assert not (tmp_path / "resume").exists()
+    _, history, _ = train(tmp_path, save_sec=60.0)
+    assert len(history) == 9
 
 
 def test_the_learning_rate_falls_where_the_validation_loss_does_not(tmp_path):

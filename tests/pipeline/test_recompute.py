@@ -13,7 +13,7 @@ from extractors.base import Window
 from extractors.dense_grid import DenseGrid
 from extractors.flow_config import FlowConfig, RAFTConfig
 from extractors.i3d import I3DConfig
-from pipeline.config import tiny
+from pipeline.presets import tiny
 from pipeline.recompute import as_recorded, rebuild, row_stream
 from pipeline.streams import FeatureStream, run_streams
 
@@ -123,8 +123,10 @@ def test_settings_are_those_of_the_record_and_weights_those_of_the_config():
     config = I3DConfig(weights="mine.pt", resize=112, crop=None, mode="dense", geometry="charades")
     recorded = {**I3DConfig(resize=256, crop=224, window=Window(16, 4, -2)).identity(), "weights": "ab" * 32}
     made = as_recorded(config, json.loads(json.dumps(recorded)))
-    # what a record leaves out had its default
-    assert made == I3DConfig(weights="mine.pt", resize=256, crop=224, window=Window(16, 4, -2))
+    # what a record leaves out had its default; it names its precision, whatever the run's is now
+    assert made == I3DConfig(
+        weights="mine.pt", resize=256, crop=224, window=Window(16, 4, -2), precision="float32"
+    )
 
 
 def test_nested_settings_are_those_of_the_record():

@@ -89,10 +89,28 @@ def test_damaged_joints_are_found_again_and_give_the_same_features(made, tmp_pat
     np.testing.assert_array_equal(again["skeleton"].data_TD, first["skeleton"].data_TD)
 
 
-def test_without_persons_features_are_zero(made):
+def test_without_persons_features_are_zero_and_the_record_says_so(made, tmp_path):
     _, tracks = made("pose.detector_threshold=0.99", features=["skeleton"])
     assert not tracks["skeleton"].data_TD.any()
     assert tracks["skeleton"].data_TD.shape == (5, 5 * 16)  # steps; parts of the body, channels
+    (path,) = (tmp_path / "out" / "features").rglob("*.json")
+    assert json.loads(path.read_text())["empty"] == 5
+    _, tracks = made(features=["skeleton"])
+    records = (json.loads(path.read_text()) for path in (tmp_path / "out" / "features").rglob("*.json"))
+    assert sorted(record["empty"] for record in records) == [0, 5]
+
+
+def test_joints_of_an_earlier_version_say_less_and_do(made, tmp_path):
+    """Records name more of the video than they did: features are made of older joints all the same."""
+    made(features=["skeleton"])
+    (path,) = (tmp_path / "out" / "joints").rglob("*.json")
+    record = json.loads(path.read_text())
+    older = {key: value for key, value in record.items() if not key.startswith("color_")}
+    assert len(older) == len(record) - 2
+    path.write_text(json.dumps(older))
+    decoded, tracks = made("skeleton.stream=bone", features=["skeleton"])
+    assert decoded == []
+    assert tracks["skeleton"].data_TD.any()
 
 
 def test_joints_come_back_as_they_were_saved(tmp_path):

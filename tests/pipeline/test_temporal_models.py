@@ -14,7 +14,7 @@ from models.mstct import MSTCTConfig
 from models.windows import encode_any_length
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import ConfigError, TrainConfig, load_config, to_values
-from pipeline.dataset import Example
+from pipeline.dataset import Example, Teaching
 from pipeline.fit import Lesson, fit
 from pipeline.progress import Progress
 from pipeline.score import Scorer
@@ -22,6 +22,7 @@ from pipeline.train import _chosen
 
 D, CLASSES = 6, ("jump", "wave")
 TINY = {
+    "linear": ["linear.window_steps=8"],
     "tcn": ["tcn.hidden=8", "tcn.layers=2", "tcn.window_steps=8"],
     "pdan": ["pdan.hidden=8", "pdan.layers=2", "pdan.window_steps=8"],
     "mstct": [
@@ -49,7 +50,8 @@ def examples(count, seed):
     found = []
     for i in range(count):
         x = rng.normal(size=(5 + 6 * i, D)).astype(np.float32)
-        found.append(Example(f"{i}.mp4", x, (x[:, :2] > 0.3).astype(np.float32), teachers={"flow": x[:, :4]}))
+        teachers = {"flow": Teaching(x[:, :4], x[:, :2])}
+        found.append(Example(f"{i}.mp4", x, (x[:, :2] > 0.3).astype(np.float32), teachers=teachers))
     return found
 
 
@@ -63,7 +65,7 @@ def train(name, folder, bar=None, validation=2, taught=None, **changes):
         name="vanilla",
         training=examples(5, seed=1),
         validation=examples(5, seed=2)[-validation:],
-        distillations={"flow": Distillation(8, 4, taught)} if taught else {},
+        distillers={"flow": Distillation(8, 4, taught)} if taught else {},
         config=replace(TrainConfig(epochs=4, batch_videos=2, lr=0.01), **changes),
         seed=3,
     )

@@ -119,7 +119,9 @@ def tamper(path, change, **record):
 
 def rewrite(path, **changes):
     beside = path.with_suffix(".json")
-    beside.write_text(json.dumps({**json.loads(beside.read_text()), **changes}))
+    record = json.loads(beside.read_text())
+    del record["record_sha256"]  # as one who wants to be believed would
+    beside.write_text(json.dumps({**record, **changes}))
 
 
 def test_what_extraction_made_passes_and_nothing_is_written(out):
@@ -196,8 +198,13 @@ def _cut(path):
 
 def _forget_batch(path):
     record = json.loads(path.with_suffix(".json").read_text())
-    del record["batch"]
+    del record["batch"], record["record_sha256"]
     path.with_suffix(".json").write_text(json.dumps(record))
+
+
+def _flip_in_record(path):
+    text = path.with_suffix(".json").read_text()
+    path.with_suffix(".json").write_text(text.replace("cpu", "cpv", 1))
 
 
 def _drop_row(path):
@@ -220,6 +227,7 @@ def _drop_row(path):
         (lambda path: path.with_suffix(".json").write_text('{"key": 1}'), "record is not whole"),
         (lambda path: rewrite(path, key="0" * 64), "its key is not that"),
         (_forget_batch, "its record does not say batch"),
+        (_flip_in_record, "its record changed since it was written"),
         (lambda path: rewrite(path, clock={"runs": 3}), "delete it"),
         (lambda path: rewrite(path, S=12), "but its source gives"),
         (_drop_row, "but its source gives"),
@@ -279,6 +287,7 @@ def test_other_weights_are_said_not_passed_over(out):
     for beside in path.parent.glob("*.json"):
         record = json.loads(beside.read_text())
         record["extractor"]["weights"] = "0" * 64
+        del record["record_sha256"]
         made_of = {"video": record["video"]["sha256"], "extractor": record["extractor"]}
         text = json.dumps({**made_of, "decode": record["decode"]}, sort_keys=True, separators=(",", ":"))
         beside.write_text(json.dumps({**record, "key": hashlib.sha256(text.encode()).hexdigest()}))

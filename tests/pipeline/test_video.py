@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.video import DecodePolicy, RedoWithFallback, VideoError, decode, open_video, probe
+from pipeline.video import DecodeLimits, DecodePolicy, RedoWithFallback, VideoError, decode, open_video, probe
 
 KEEP = DecodePolicy(partial="keep")
 
@@ -55,7 +55,7 @@ def test_plan_is_there_before_the_first_frame(video):
 
 
 def test_a_small_queue_changes_nothing(video, read_number):
-    frames, _ = read_all(video, queue_bytes=1)
+    frames, _ = read_all(video, limits=DecodeLimits(queue_bytes=1))
     assert [read_number(frame) for frame in frames] == list(range(50))
 
 
@@ -203,7 +203,7 @@ def test_an_accident_of_decord_is_repeated_with_pyav(video, read_number, acciden
                 accident(stream._child)
             attempts[-1].append(read_number(frame))
 
-    _, result = decode(video, unlucky, fps=None, timeout_sec=0.4, queue_bytes=1)
+    _, result = decode(video, unlucky, fps=None, limits=DecodeLimits(hang_sec=0.4, queue_bytes=1))
     assert (result.decoder, len(attempts)) == ("pyav", 2)
     assert result.why.startswith(f"again from the first frame: {why}")
     assert attempts[0] == list(range(len(attempts[0])))
@@ -217,7 +217,7 @@ def test_an_accident_without_a_way_out_is_an_error(video, accident, reason, name
     settings = (
         {"policy": DecodePolicy(decoder="decord")} if name == "decord" else {"after": RedoWithFallback("x")}
     )
-    with open_video(video, fps=None, timeout_sec=0.4, queue_bytes=1, **settings) as stream:
+    with open_video(video, fps=None, limits=DecodeLimits(hang_sec=0.4, queue_bytes=1), **settings) as stream:
         accident(stream._child)
         with pytest.raises(VideoError) as error:
             consume(stream)

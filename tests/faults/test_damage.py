@@ -1,0 +1,195 @@
+"""A flipped byte in any product is noticed at its next read and by `verify`; it is said and made again."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from pipeline.synthetic import render_practice
+
+QUICK = ["--preset", "tiny", "--set", "train.epochs=2", "--set", "tcn.hidden=8", "--device", "cpu"]
+PRODUCTS = (
+    "features/**/*.npy",
+    "features/**/*.json",
+    "scores/**/*.npz",
+    "scores/**/*.csv",
+    "checkpoints/*.ckpt",
+)
+
+
+def augrgb(*args, check=0, answer=None):
+    """The command line in this process, its exit code checked; what it printed."""
+    done = CliRunner().invoke(app, list(map(str, args)), input=answer)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == check, done.output
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def practice(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("practice")
+    render_practice(folder, train_videos=3, test_videos=1, seconds=3.0, workers=1)
+    return folder
+
+
+def run(practice, out, *more, check=0):
+    labels = practice / "labels.csv"
+    return augrgb("run", practice, "--annotations", labels, "--out", out, *QUICK, *more, check=check)
+
+
+@pytest.fixture(scope="module")
+def finished(practice, tmp_path_factory):
+    """A whole run; copy it before changing anything."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    run(practice, out)
+    return out
+
+
+@pytest.fixture
+def out(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def numbers(out):
+    """What has to be the same whenever it is made: sha256 by file."""
+    paths = [path for kind in ("*.npy", "*.npz", "*.csv") for path in out.glob(f"[fsem]*/**/{kind}")]
+    return {path.relative_to(out): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def flip(path, position):
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("pattern", PRODUCTS)
+def test_a_flipped_byte_is_found_said_and_mended(practice, finished, out, pattern):
+    path = min(out.glob(pattern))
+    size = path.stat().st_size
+    position = int(np.random.default_rng(size).integers(size // 4, size // 2))
+    flip(path, position)
+    assert (
+        f"MISMATCH {(path if path.suffix != '.json' else path.with_suffix('.npy')).relative_to(out)}".replace(
+            ".csv", ".npz"
+        )
+        in augrgb("verify", out, "--device", "cpu", check=1)
+    )
+    printed = run(practice, out)
+    assert "made again: " in printed
+    assert path.name in printed
+    assert numbers(out) == numbers(finished)
+    assert "verified" in augrgb("verify", out, "--device", "cpu")
+    assert "made again" not in run(practice, out)
+
+
+def test_reading_is_not_fooled_either(out):
+    """Evaluation leaves out scores that are damaged, and says so."""
+    flip(min(out.glob("scores/**/test*.npz")), 200)
+    assert "left out: " in augrgb("evaluate", "--out", out)
+
+
+def test_scoring_with_a_damaged_model_is_refused(out):
+    flip(out / "checkpoints" / "vanilla.ckpt", 3000)
+    assert "vanilla.ckpt" in augrgb("score", "--out", out, check=2)
+
+
+def test_verify_counts_models_and_scores(out):
+    printed = augrgb("verify", out, "--device", "cpu")
+    assert "checkpoints: 1 files" in printed
+    assert "scores: 4 files" in printed
+
+
+def test_clean_lists_asks_and_removes_what_no_run_refers_to(practice, finished, out):
+    assert "nothing is unused" in augrgb("clean", out, "--unused")
+    augrgb("extract", practice, "--out", out, *QUICK, "--set", "rgb.resize=96")
+    run(practice, out, "--set", "train.epochs=1")
+    run(practice, out)  # its settings are those of the run that is there
+    old = [p for p in out.glob("features/*") if not (finished / "features" / p.name).exists()]
+    old += [p for p in out.glob("training/*") if not (finished / "training" / p.name).exists()]
+    assert len(old) == 2
+    ours = out / "features" / "notes.txt"
+    (out / "mine.txt").write_text("not yours")
+    printed = augrgb("clean", out, "--unused", answer="n\n")
+    for path in old:
+        assert str(path.relative_to(out)) in printed
+    assert "(8 files)" in printed
+    assert "kB" in printed
+    assert "nothing was removed" in printed
+    assert all(path.exists() for path in old)
+    assert not ours.exists()
+    assert "removed: " in augrgb("clean", out, "--unused", answer="y\n")
+    assert not any(path.exists() for path in old)
+    assert (out / "mine.txt").read_text() == "not yours"
+    assert numbers(out) == numbers(finished)
+    assert "nothing to do: everything was there already" in run(practice, out)
+
+
+def test_clean_takes_videos_that_are_no_longer_of_the_run(practice, out):
+    augrgb("extract", practice / "videos" / "test_000.mp4", "--out", out, *QUICK)
+    assert "nobody answers; add --yes" in augrgb("clean", out, "--unused", check=2)
+    printed = augrgb("clean", out, "--unused", "--yes")
+    assert "scores/videos" in printed
+    assert [p.name for p in out.glob("features/**/*.npy")] == ["test_000.mp4.npy"]
+
+
+def test_clean_needs_a_run_and_to_be_told_what(tmp_path, out):
+    assert "no run.json" in augrgb("clean", tmp_path, "--unused", check=2)
+    assert "--unused" in augrgb("clean", out, check=2)
+
+
+def test_clean_waits_for_who_works(out):
+    from pipeline.claims import Claims
+
+    with Claims(out).held("extract", "a.mp4"):
+        assert "a process works on it" in augrgb("clean", out, "--unused", check=2)
+
+
+def log(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_log_has_the_times_of_every_video(finished):
+    rows = log(finished)
+    assert [row["event"] for row in rows][0] == "start"
+    assert rows[-1]["event"] == "end"
+    videos = {f"videos/{name}.mp4" for name in ("train_000", "train_001", "train_002", "test_000")}
+    extracted = {row["video"]: row for row in rows if row["event"] == "extracted"}
+    assert extracted.keys() == videos
+    assert all(0 < row["decode_sec"] <= row["seconds"] for row in extracted.values())
+    assert {row["video"] for row in rows if row["event"] == "scored" and row["seconds"] > 0} == videos
+    assert [row["epochs"] for row in rows if row["event"] == "trained"] == [2]
+    stages = [row["stage"] for row in rows if row["event"] == "stage"]
+    assert stages == ["extract", "train", "score", "evaluate", "report"][: len(stages)]
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_fail_fast_stops_at_the_first_video_that_fails(practice, tmp_path, fast):
+    videos = tmp_path / "videos"
+    shutil.copytree(practice / "videos", videos)
+    (videos / "a.mp4").write_bytes(b"")
+    (videos / "b.mp4").write_bytes(b"no video")
+    out, more = tmp_path / "out", ["--fail-fast"] if fast else []
+    printed = augrgb("extract", videos, "--out", out, *QUICK, *more, check=1)
+    failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
+    assert [row["video"] for row in failures] == (["a.mp4"] if fast else ["a.mp4", "b.mp4"])
+    assert failures[0].keys() == {"video", "stage", "reason", "message"}
+    assert (failures[0]["stage"], failures[0]["reason"]) == ("extract", "empty")
+    assert "failed: a.mp4 (extract, empty)" in printed
+    assert len(list(out.glob("features/**/*.npy"))) == (0 if fast else 4)
+    assert not (out / "claims").exists()
+
+
+def test_half_a_line_in_failures_stops_nothing(practice, out):
+    (out / "failures.jsonl").write_text(
+        '{"video": "x.mp4", "stage": "inputs", "reason": "a", "message": "b"}\n{"vid'
+    )
+    run(practice, out)
+    assert [json.loads(line)["video"] for line in (out / "failures.jsonl").read_text().splitlines()] == [
+        "x.mp4"
+    ]
