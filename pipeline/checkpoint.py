@@ -1,7 +1,6 @@
 """Trained models on disk: weights, class names, settings and which features they expect."""
 
 import io
-import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 from models import build_model
 from models.base import TemporalModel
 from pipeline.config import RunConfig, complete
+from pipeline.inputs import name_problem, unprintable_character
 from pipeline.sealed import check_seal, is_sealed, write_sealed
 
 FORMAT = 2
@@ -50,12 +50,20 @@ class Checkpoint:
     def build(self) -> TemporalModel:
         """The model with its weights, in eval mode."""
         config = self.run_config
-        model = build_model(
-            config.model,
-            in_dim=self.in_dim,
-            num_classes=len(self.classes),
-            config=getattr(config, config.model),
-        )
+
+        def fresh() -> TemporalModel:
+            settings = getattr(config, config.model)
+            return build_model(
+                config.model, in_dim=self.in_dim, num_classes=len(self.classes), config=settings
+            )
+
+        with torch.device("meta"):  # sizes alone: those of a file that means harm could fill the memory
+            expected = fresh().state_dict()
+        for name, tensor in expected.items():
+            if name not in self.state or self.state[name].shape != tensor.shape:
+                found = list(self.state[name].shape) if name in self.state else "missing"
+                raise CheckpointError(f"{name} is {found}, its settings say {list(tensor.shape)}")
+        model = fresh()
         model.load_state_dict(self.state)
         return model.eval()
 
@@ -75,7 +83,7 @@ class Checkpoint:
             values = _read(path.read_bytes())
         except FileNotFoundError as error:
             raise CheckpointError(f"{path}: no such checkpoint") from error
-        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        except Exception as error:  # a dozen kinds were seen of damaged files
             raise CheckpointError(
                 f"{path}: not a checkpoint that can be read safely: {_first_line(error)}"
             ) from error
@@ -86,6 +94,7 @@ class Checkpoint:
             )
         try:
             checkpoint = cls(**{**values, "format": FORMAT, "classes": tuple(values["classes"])})
+            _check_names(checkpoint)
             checkpoint.build()
         except (TypeError, KeyError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(
@@ -102,6 +111,20 @@ def _read(data: bytes) -> Any:
     if isinstance(values, dict) and values.get("format") == FORMAT:
         check_seal(data)  # the seal itself may be what was damaged
     return values
+
+
+def _check_names(checkpoint: Checkpoint) -> None:
+    """They go into paths, tables and pages; labels that are trained on are checked when they are read."""
+    name, classes = checkpoint.name, checkpoint.classes
+    if not isinstance(name, str) or name_problem(name) or "/" in name:
+        raise CheckpointError(f"its name is {name!r}")
+    if not classes or len(set(classes)) < len(classes):
+        raise CheckpointError(f"{len(classes)} classes, {len(set(classes))} of them different")
+    for label in classes:
+        if not isinstance(label, str) or not label or unprintable_character(label):
+            raise CheckpointError(f"a class is called {label!r}")
+    if not isinstance(checkpoint.features, dict):
+        raise CheckpointError("it does not say which features it expects")
 
 
 def _first_line(error: BaseException) -> str:

@@ -18,13 +18,13 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import digest, temporary_path
+from pipeline.files import digest, sweep_temporary, temporary_path
 
 BEAT_SEC = 10.0  # between two touches of a claim that is held
 STALE_SEC = 45.0  # without one, its owner is dead
@@ -53,7 +53,7 @@ class Claims:
 
     def each(
         self, kind: str, names: Sequence[str], say: Callable[[str], object] = lambda _: None
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """Every name once, each while it is claimed; those that others have claimed come when they are free.
 
         What the other made meanwhile is the caller's to look for.
@@ -193,6 +193,19 @@ class Claims:
                 for handle in self._held:
                     with contextlib.suppress(OSError):
                         os.utime(handle)
+
+
+def sweep(out: Path) -> None:
+    """Remove what the dead left in OUT: temporary files, and claims of this machine."""
+    sweep_temporary(out)
+    folder = out / "claims"
+    for path in folder.glob("*.claim"):
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _machine_of(file.fileno()) == machine_id() and _is_at(file.fileno(), path):
+                path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def someone_works(out: Path) -> bool:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint, CheckpointError
-from pipeline.claims import someone_works
+from pipeline.claims import someone_works, sweep
 from pipeline.classifier import classifier_name
-from pipeline.files import sweep_temporary
 from pipeline.inputs import UsageError
 from pipeline.job import Job
 from pipeline.lineup import TWO_STREAM
@@ -59,7 +58,7 @@ def remove(out: Path, unused: list[Unused]) -> None:
             shutil.rmtree(one.path)
         else:
             one.path.unlink(missing_ok=True)
-    sweep_temporary(out)
+    sweep(out)
 
 
 def _used(job: Job) -> Iterator[Path]:

@@ -10,6 +10,7 @@
 | 130, 143 | interrupted (Ctrl-C), terminated (SIGTERM) |
 """
 
+import errno
 import os
 import signal
 import socket
@@ -22,6 +23,8 @@ import typer
 
 PATIENCE_SEC = 4.0  # after a signal; then what still computes is left where it is: files are whole anyway
 _ENDS = {signal.SIGTERM: (143, "terminated"), signal.SIGINT: (130, "interrupted")}
+# what is nobody's wrong usage: disks and shares that take no more, or are gone
+_OUTSIDE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE)
 _GO_ON = "run the same command again to go on"
 
 
@@ -35,6 +38,8 @@ def errors() -> Iterator[None]:
         except (ValueError, OSError) as error:
             if not _users(error):
                 raise
+            if isinstance(error, OSError) and error.errno in _OUTSIDE:
+                stop(3, f"stopped: {error}; {_GO_ON}")
             stop(2, str(error))
         except KeyboardInterrupt:
             stop(130, f"interrupted; {_GO_ON}")

@@ -9,13 +9,14 @@ import torch
 from rich.table import Column, Table
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.claims import sweep
 from pipeline.classes import class_lines, load_classifiers
 from pipeline.classifier import keep_classifier
 from pipeline.drift import show_drift
 from pipeline.evaluate import evaluate as evaluate_stage
 from pipeline.evaluate import metrics_table, step_times
 from pipeline.extract import extract as extract_stage
-from pipeline.files import read_json, sweep_temporary
+from pipeline.files import read_json
 from pipeline.inputs import UsageError
 from pipeline.job import Job, StageResult, WorkStopped
 from pipeline.lineup import Lineup
@@ -179,12 +180,13 @@ def _working(request: Request) -> Iterator[Job]:
     """Around the stages of a command: a clean start, and a record however it ends."""
     job = request.job
     job.out.mkdir(parents=True, exist_ok=True)
-    sweep_temporary(job.out)
+    sweep(job.out)
     job.progress.event("start", command=job.command, videos=len(job.sources), device=str(job.device))
     ended = "failed"
     try:
         job.check_fail_fast()
         yield job
+        sweep(job.out)  # of others, who were killed meanwhile
         ended = "done"
     except OSError as error:
         raise WorkStopped(f"stopped: {error}") from error

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from extractors.dense_grid import same_steps
@@ -25,6 +24,7 @@ from models.pdan import PDANConfig
 from models.rivals import RivalsConfig
 from models.tcn import TCNConfig
 from pipeline.precision import RunPrecision, check_run_precision
+from pipeline.settings_file import brief, not_finite, parse, read_text, shown
 from pipeline.video import DecodeLimits, DecodePolicy
 
 MIN_DECODER_MB = 256  # the libraries alone take 100
@@ -173,6 +173,8 @@ class RunConfig:
                 )
 
 
+_MOST_PROBLEMS = 5  # that are named at once
+_LONG_NAME = 100  # beyond it, what is near costs more than it helps
 DEFAULT_PRESET = "kinetics"
 
 
@@ -195,25 +197,30 @@ def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"--set {text}: expected a.b=value")
+            raise ConfigError(f"--set {brief(text)}: expected a.b=value")
         if key.strip() == "preset":
-            raise ConfigError(f"--set {text}: a preset is all settings at once; use --preset")
+            raise ConfigError(f"--set {brief(text)}: a preset is all settings at once; use --preset")
         try:
-            change = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {text}: {value!r} cannot be read as a value") from error
+            change = parse(value)
+        except ValueError as error:
+            found = shown(value)
+            raise ConfigError(f"--set {brief(text)}: {found} cannot be read as a value ({error})") from error
         for part in reversed(key.strip().split(".")):
             change = {part: change}
-        _merge(values, change, RunConfig, source=f"--set {text}")
+        _merge(values, change, RunConfig, source=f"--set {brief(text)}")
     return from_values(values)
 
 
 def from_values(values: dict[str, Any]) -> RunConfig:
     """A RunConfig from plain values, as `asdict` gives them and JSON keeps them; types checked."""
+    if name := not_finite(values):
+        raise ConfigError(f"settings: {name} is not a finite number")
     try:
         return TypeAdapter(_strict(RunConfig)).validate_python(values)
     except ValidationError as error:
-        problems = "; ".join(_problem(e["loc"], e["msg"], e["input"]) for e in error.errors())
+        problems = "; ".join(
+            _problem(e["loc"], e["msg"], e["input"]) for e in error.errors()[:_MOST_PROBLEMS]
+        )
         raise ConfigError(f"settings: {problems}") from error
 
 
@@ -223,7 +230,9 @@ def complete(values: Mapping[str, Any], source: str) -> RunConfig:
 
     name = str(values.get("preset"))
     if name not in PRESETS:
-        raise ConfigError(f"unknown preset {name!r}; there is: {', '.join(PRESETS)}{_nearest(name, PRESETS)}")
+        raise ConfigError(
+            f"unknown preset {shown(name)}; there is: {', '.join(PRESETS)}{_nearest(name, PRESETS)}"
+        )
     whole = asdict(PRESETS[name]())
     _merge(whole, values, RunConfig, source)
     return from_values(whole)
@@ -237,8 +246,8 @@ def to_values(config: RunConfig) -> dict[str, Any]:
 def _problem(place: tuple[int | str, ...], message: str, found: Any) -> str:
     """One error of pydantic in words; a whole group of settings is not repeated."""
     where = "".join(f"{name}." for name in place)[:-1]
-    text = f"{where}: {message}" if where else message
-    return text if isinstance(found, Mapping) else f"{text}, got {found!r}"
+    text = f"{where}: {brief(message)}" if where else brief(message)
+    return text if isinstance(found, Mapping) else f"{text}, got {shown(found)}"
 
 
 def _strict(kind: type[RunConfig]) -> type[RunConfig]:
@@ -247,8 +256,8 @@ def _strict(kind: type[RunConfig]) -> type[RunConfig]:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        loaded = parse(read_text(path))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML or JSON ({error})") from error
     settings = loaded.get("config", loaded) if isinstance(loaded, dict) else None
     if not isinstance(settings, dict):
@@ -265,7 +274,7 @@ def _merge(
         where = f"{path}{name}"
         if name not in known:
             raise ConfigError(
-                f"{source}: there is no setting {where!r}{_nearest(where, _all_settings(RunConfig))}"
+                f"{source}: there is no setting {shown(where)}{_nearest(where, _all_settings(RunConfig))}"
             )
         if is_dataclass(known[name]):
             if not isinstance(change, Mapping):
@@ -286,5 +295,5 @@ def _all_settings(kind: Any, path: str = "") -> list[str]:
 
 
 def _nearest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name[:_LONG_NAME], list(known), n=1, cutoff=0.4)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -35,6 +35,7 @@ from pipeline.ring import Ring
 from pipeline.scan import Scan, recount, scan
 
 _PR_SET_PDEATHSIG = 1
+_LIBRARY_BYTES = 64 << 20  # code of Python and the decoders: memory that no limit of the system counts
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -165,8 +166,9 @@ def _answer(connection: Connection, ring: Ring) -> None:
 
 
 def _limit_memory(num_bytes: int) -> None:
-    """What this process may allocate from now on, with what it has; shared memory does not count."""
-    resource.setrlimit(resource.RLIMIT_DATA, (num_bytes, num_bytes))
+    """What this process may hold from now on; what it shares with its caller has to be left out."""
+    own = num_bytes - _LIBRARY_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (own, own))
 
 
 def _send_scan(connection: Connection, known: Scan) -> None:

@@ -1,6 +1,5 @@
 """Files that are whole or not there: temporary name, fsync, rename."""
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -71,7 +70,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; {} where there is none or it cannot be read as one."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -112,7 +111,8 @@ def sweep_temporary(folder: Path) -> int:
 class ContentHashes:
     """sha256 of videos, remembered by (path, size, modification time, inode); taken anew when any differs.
 
-    Without a database nothing is remembered.
+    Without a database nothing is remembered. One that is damaged is made anew, and one that cannot be used
+    (a full disk, a lock) does no harm: hashes are taken anew.
     """
 
     def __init__(self, database: Path | None) -> None:
@@ -121,10 +121,27 @@ class ContentHashes:
             return
         try:
             self._make_table()
-        except sqlite3.DatabaseError:  # damaged; nothing is lost: hashes are taken anew
+        except sqlite3.OperationalError:
+            self._database = None
+        except sqlite3.DatabaseError:  # damaged
             for path in (database, database.with_name(f"{database.name}-journal")):
                 path.unlink(missing_ok=True)
-            self._make_table()
+            with suppress(sqlite3.OperationalError):
+                self._make_table()
+
+    def sha256(self, path: Path) -> str:
+        """Hash of the file's content; OSError where it cannot be read."""
+        if self._database is None:
+            return file_sha256(path)
+        stat = path.stat()
+        name, state = str(path.resolve()), (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        row = self._remembered(name)
+        if row is not None and row[:3] == state and row[4] == digest([name, *row[:4]]):
+            return row[3]
+        values = [name, *state, file_sha256(path)]
+        with suppress(sqlite3.OperationalError), self._connect() as connection:
+            connection.execute("REPLACE INTO contents VALUES (?, ?, ?, ?, ?, ?)", (*values, digest(values)))
+        return str(values[-1])
 
     def _make_table(self) -> None:
         with self._connect() as connection:
@@ -135,32 +152,17 @@ class ContentHashes:
             if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("damaged")
 
-    def sha256(self, path: Path) -> str:
-        """Hash of the file's content; OSError where it cannot be read."""
-        if self._database is None:
-            return file_sha256(path)
-        stat = path.stat()
-        state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-        name = str(path.resolve())
-        with self._connect() as connection:
-            query = "SELECT size, mtime_ns, inode, sha256, row_sha256 FROM contents WHERE path = ?"
-            row = connection.execute(query, (name,)).fetchone()
-        if row is not None and row[:3] == state and row[4] == digest([name, *row[:4]]):
-            return row[3]
-        values = [name, *state, file_sha256(path)]
-        with self._connect() as connection:
-            connection.execute("REPLACE INTO contents VALUES (?, ?, ?, ?, ?, ?)", (*values, digest(values)))
-        return str(values[-1])
+    def _remembered(self, name: str) -> tuple[Any, ...] | None:
+        query = "SELECT size, mtime_ns, inode, sha256, row_sha256 FROM contents WHERE path = ?"
+        with suppress(sqlite3.OperationalError), self._connect() as connection:
+            return connection.execute(query, (name,)).fetchone()
+        return None
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         assert self._database is not None
-        try:
-            with closing(sqlite3.connect(self._database, timeout=60)) as connection, connection:
-                yield connection
-        except sqlite3.OperationalError as error:  # locked, full, read-only: not damaged
-            number = errno.ENOSPC if "full" in str(error) else errno.EIO
-            raise OSError(number, str(error), str(self._database)) from error
+        with closing(sqlite3.connect(self._database, timeout=60)) as connection, connection:
+            yield connection
 
 
 def _fsync_folder(folder: Path) -> None:

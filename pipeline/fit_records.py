@@ -40,8 +40,11 @@ class Best:
 class WholeFiles(TorchCheckpointIO):
     """Writes what is needed to resume: whole or not there. Lightning's own may leave half a copy."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, _: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
         """See the base class."""
+        assert storage_options is None, "a local file"
         write_sealed(Path(path), lambda file: torch.save(checkpoint, file))
 
 

@@ -19,6 +19,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 LIST_SUFFIXES = frozenset({".txt", ".csv"})
 MAX_COMPONENT_BYTES = 200  # file systems allow 255; products add their own suffixes
+_MOST_SHOWN = 4096  # characters of a path: Linux allows no more; of a longer one, beginning and end are shown
 _UNPRINTABLE = {
     "Cc": "control character",
     "Zl": "line separator",
@@ -110,6 +111,8 @@ def unprintable_character(text: str) -> str | None:
 def printable(path: Path | str) -> str:
     """A path for messages: control characters and bytes that are not UTF-8 are shown escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if len(text) > _MOST_SHOWN:
+        text = f"{text[:100]}...{text[-100:]}"
     return "".join(ascii(c)[1:-1] if unprintable_character(c) else c for c in text)
 
 

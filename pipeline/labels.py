@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import math
+import reprlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from pipeline.timeline import targets
 Subset = Literal["training", "testing", "unlabelled"]
 
 _SUBSETS: Mapping[str, Subset] = {**{s: s for s in get_args(Subset)}, "train": "training", "test": "testing"}
+_MOST_CHARACTERS = {"video": 4096, "label": 500}
 _REQUIRED = ("video", "start", "end", "label")
 _COLUMNS = (*_REQUIRED, "subset")
 
@@ -204,9 +206,8 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
                 columns = [cell.lower() for cell in cells]
                 _check_header(columns, where)
             elif len(cells) != len(columns):
-                raise LabelError(
-                    f"{where}: {len(cells)} cells {cells}, expected {len(columns)}; quote commas"
-                )
+                found = f"{len(cells)} cells {reprlib.repr(cells)}"
+                raise LabelError(f"{where}: {found}, expected {len(columns)}; quote commas")
             else:
                 yield reader.line_num, dict(zip(columns, cells, strict=True))
     except csv.Error as error:  # an open quote, a cell beyond csv's limit of 128 KiB
@@ -216,7 +217,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
 def _check_header(columns: Sequence[str], where: str) -> None:
     """Unknown columns are refused: a misspelt `subset` would quietly train on the test videos."""
     if not set(_REQUIRED) <= set(columns) <= set(_COLUMNS) or len(set(columns)) < len(columns):
-        found = ",".join(columns)
+        found = ",".join(columns)[:500]
         raise LabelError(f"{where}: the columns are {found!r}; expected video,start,end,label[,subset]")
 
 
@@ -245,6 +246,9 @@ def _seconds(column: str, text: str) -> float:
 def _check_name(what: str, name: str) -> None:
     if not name:
         raise LabelError(f"{what} is empty; expected a name")
+    if len(name) > _MOST_CHARACTERS[what]:
+        found = f"{what} {name[:60]!r}... has {len(name)} characters"
+        raise LabelError(f"{found}; expected at most {_MOST_CHARACTERS[what]}")
     if not name.isprintable() and (unprintable := unprintable_character(name)):  # the first is fast
         raise LabelError(f"{what} {name!r} holds {unprintable}; expected printable text")
 

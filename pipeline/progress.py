@@ -1,6 +1,7 @@
 """What a person sees while it works: a bar on a terminal, plain lines elsewhere, JSON lines in the log."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ class Progress:
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=not sys.stdout.isatty(), markup=False)
         self._quiet, self._log = quiet, log
         self._fetch_said = 0.0
+        self._logged = False
 
     def say(self, text: str) -> None:
         """A line for the user; control characters from file names are shown, not obeyed."""
@@ -63,8 +65,13 @@ class Progress:
         line = json.dumps(
             {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what, **fields}
         )
-        with self._log.open("a") as file:
-            file.write(line + "\n")
+        with self._log.open("a+b") as file:
+            if file.tell() and not self._logged:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # half a line of a process that was killed
+                    line = "\n" + line
+            file.write(line.encode() + b"\n")
+        self._logged = True
 
     def fetching(self, file: str, done_bytes: int, total_bytes: int | None) -> None:
         """How far a download is: a line every few seconds."""

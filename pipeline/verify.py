@@ -1,8 +1,8 @@
 """`augrgb verify`: cached products held against their records, and against what their videos give once more.
 
-Of every product key, `data_sha256`, shape and finiteness are checked. Then some rows of every feature file,
-drawn at random, are made again: of rgb and flow from the video, of skeletons from the joints that are
-kept. Nothing in OUT is written.
+Of every product key, `data_sha256`, shape and finiteness are checked, of score files and checkpoints their
+seals. Then some rows of every feature file, drawn at random, are made again: of rgb and flow from the video,
+of skeletons from the joints that are kept. Nothing in OUT is written.
 
 What cannot be made again (the video or the weights are others now, or gone) is a finding, too: nobody can
 say that it is right.

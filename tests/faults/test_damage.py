@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.synthetic import render_practice
 
 QUICK = ["--preset", "tiny", "--set", "train.epochs=2", "--set", "tcn.hidden=8", "--device", "cpu"]
 PRODUCTS = (
@@ -30,11 +29,9 @@ def augrgb(*args, check=0, answer=None):
     return done.output
 
 
-@pytest.fixture(scope="module")
-def practice(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("practice")
-    render_practice(folder, train_videos=3, test_videos=1, seconds=3.0, workers=1)
-    return folder
+@pytest.fixture
+def practice(small_world):
+    return small_world
 
 
 def run(practice, out, *more, check=0):
@@ -43,10 +40,10 @@ def run(practice, out, *more, check=0):
 
 
 @pytest.fixture(scope="module")
-def finished(practice, tmp_path_factory):
+def finished(small_world, tmp_path_factory):
     """A whole run; copy it before changing anything."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    run(practice, out)
+    run(small_world, out)
     return out
 
 
@@ -68,24 +65,25 @@ def flip(path, position):
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("pattern", PRODUCTS)
-def test_a_flipped_byte_is_found_said_and_mended(practice, finished, out, pattern):
-    path = min(out.glob(pattern))
-    size = path.stat().st_size
-    position = int(np.random.default_rng(size).integers(size // 4, size // 2))
-    flip(path, position)
-    assert (
-        f"MISMATCH {(path if path.suffix != '.json' else path.with_suffix('.npy')).relative_to(out)}".replace(
-            ".csv", ".npz"
-        )
-        in augrgb("verify", out, "--device", "cpu", check=1)
-    )
-    printed = run(practice, out)
-    assert "made again: " in printed
-    assert path.name in printed
+def test_a_flipped_byte_in_any_product_is_found_said_and_mended(practice, finished, out):
+    """One in a product of each kind, each of another video."""
+    rng, found, said = np.random.default_rng(0), set(), []
+    for number, pattern in enumerate(PRODUCTS):
+        paths = sorted(out.glob(pattern))
+        path = paths[number % len(paths)]
+        size = path.stat().st_size
+        flip(path, int(rng.integers(size // 4, size // 2)))
+        product = {".json": path.with_suffix(".npy"), ".csv": path.with_suffix(".npz")}.get(path.suffix, path)
+        found.add(str(product.relative_to(out)))
+        said.append(path.name)
+    printed = augrgb("verify", out, "--device", "cpu", check=1)
+    named = {line.split()[1].removesuffix(":") for line in printed.splitlines() if "MISMATCH" in line}
+    assert named == found
+    made_again = [line for line in run(practice, out).splitlines() if "made again: " in line]
+    for name in said:
+        assert len([line for line in made_again if name in line]) == 1
     assert numbers(out) == numbers(finished)
     assert "verified" in augrgb("verify", out, "--device", "cpu")
-    assert "made again" not in run(practice, out)
 
 
 def test_reading_is_not_fooled_either(out):
@@ -113,7 +111,6 @@ def test_clean_lists_asks_and_removes_what_no_run_refers_to(practice, finished, 
     old = [p for p in out.glob("features/*") if not (finished / "features" / p.name).exists()]
     old += [p for p in out.glob("training/*") if not (finished / "training" / p.name).exists()]
     assert len(old) == 2
-    ours = out / "features" / "notes.txt"
     (out / "mine.txt").write_text("not yours")
     printed = augrgb("clean", out, "--unused", answer="n\n")
     for path in old:
@@ -122,7 +119,6 @@ def test_clean_lists_asks_and_removes_what_no_run_refers_to(practice, finished, 
     assert "kB" in printed
     assert "nothing was removed" in printed
     assert all(path.exists() for path in old)
-    assert not ours.exists()
     assert "removed: " in augrgb("clean", out, "--unused", answer="y\n")
     assert not any(path.exists() for path in old)
     assert (out / "mine.txt").read_text() == "not yours"
@@ -134,7 +130,7 @@ def test_clean_takes_videos_that_are_no_longer_of_the_run(practice, out):
     augrgb("extract", practice / "videos" / "test_000.mp4", "--out", out, *QUICK)
     assert "nobody answers; add --yes" in augrgb("clean", out, "--unused", check=2)
     printed = augrgb("clean", out, "--unused", "--yes")
-    assert "scores/videos" in printed
+    assert " scores  (8 files)" in printed
     assert [p.name for p in out.glob("features/**/*.npy")] == ["test_000.mp4.npy"]
 
 
@@ -156,7 +152,7 @@ def log(out):
 
 def test_the_log_has_the_times_of_every_video(finished):
     rows = log(finished)
-    assert [row["event"] for row in rows][0] == "start"
+    assert rows[0]["event"] == "start"
     assert rows[-1]["event"] == "end"
     videos = {f"videos/{name}.mp4" for name in ("train_000", "train_001", "train_002", "test_000")}
     extracted = {row["video"]: row for row in rows if row["event"] == "extracted"}
@@ -165,7 +161,7 @@ def test_the_log_has_the_times_of_every_video(finished):
     assert {row["video"] for row in rows if row["event"] == "scored" and row["seconds"] > 0} == videos
     assert [row["epochs"] for row in rows if row["event"] == "trained"] == [2]
     stages = [row["stage"] for row in rows if row["event"] == "stage"]
-    assert stages == ["extract", "train", "score", "evaluate", "report"][: len(stages)]
+    assert stages[:3] == ["extract", "train", "score"]
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -186,10 +182,7 @@ def test_fail_fast_stops_at_the_first_video_that_fails(practice, tmp_path, fast)
 
 
 def test_half_a_line_in_failures_stops_nothing(practice, out):
-    (out / "failures.jsonl").write_text(
-        '{"video": "x.mp4", "stage": "inputs", "reason": "a", "message": "b"}\n{"vid'
-    )
+    earlier = {"video": "x.mp4", "stage": "inputs", "reason": "unusable", "message": "gone"}
+    (out / "failures.jsonl").write_text(json.dumps(earlier) + '\n{"vid')
     run(practice, out)
-    assert [json.loads(line)["video"] for line in (out / "failures.jsonl").read_text().splitlines()] == [
-        "x.mp4"
-    ]
+    assert [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()] == [earlier]

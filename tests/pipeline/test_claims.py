@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pipeline.claims import Claims, someone_works
+from pipeline.claims import Claims, someone_works, sweep
 
 _HOLD = """
 import sys, time
@@ -59,6 +59,17 @@ def test_what_another_process_works_on_comes_last_and_when_it_is_dead_at_once(tm
     assert said == ["  extract: waiting for another process, which works on a.mp4"]
     assert not someone_works(tmp_path)
     assert claim_files(tmp_path) == []
+
+
+def test_sweeping_takes_claims_of_the_dead_and_of_nobody_else(tmp_path, other):
+    sweep(tmp_path)
+    assert len(claim_files(tmp_path)) == 1
+    other.kill()
+    other.wait()
+    of_another_machine = tmp_path / "claims" / "x.claim"
+    of_another_machine.write_text('{"machine": "another"}')
+    sweep(tmp_path)
+    assert claim_files(tmp_path) == [of_another_machine]
 
 
 def test_other_kinds_of_work_on_a_video_are_other_claims(tmp_path, other):
@@ -168,4 +179,5 @@ def test_none_is_lost_where_a_worker_is_killed(tmp_path):
         worker.join(120)
     assert [worker.exitcode for worker in workers] == [-signal.SIGKILL, 0, 0]
     assert all_done(tmp_path)
-    assert [path for path in claim_files(tmp_path) if path.suffix == ".claim"] == []
+    sweep(tmp_path)
+    assert claim_files(tmp_path) == []

@@ -335,7 +335,7 @@ def test_help_is_quick_and_names_every_command():
     assert heavy.strip() == "[]"  # what takes seconds to import waits until a command needs it
     done = augrgb("--help", check=0)
     commands = ["run", "extract", "train", "score", "evaluate", "report", "synth", "doctor", "presets"]
-    for command in (*commands, "verify", "compare-features", "weights"):
+    for command in (*commands, "verify", "clean", "compare-features", "weights"):
         assert command in done.stdout
 
 

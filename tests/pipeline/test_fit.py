@@ -95,6 +95,21 @@ def test_a_run_killed_between_epochs_ends_as_an_undisturbed_one(tmp_path, epochs
         torch.testing.assert_close(again[name], state[name], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("position", [0.0, 0.4, 0.999])
+def test_a_damaged_file_to_resume_from_is_not_used(tmp_path, position):
+    state, history, _ = train(tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", report=killed_after(4))
+    saved = tmp_path / "killed" / "resume" / "last.ckpt"
+    data = bytearray(saved.read_bytes())
+    data[int(position * len(data))] ^= 1
+    saved.write_bytes(data)
+    again, history_again, _ = train(tmp_path / "killed")
+    assert history_again == history
+    for name in state:
+        torch.testing.assert_close(again[name], state[name], rtol=0, atol=0)
+
+
 def test_a_training_shorter_than_the_interval_saves_nothing_on_its_way(tmp_path):
     with pytest.raises(Killed):
         train(tmp_path, report=killed_after(4), save_sec=60.0)
