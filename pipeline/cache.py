@@ -73,7 +73,7 @@ class CachedFile(ABC):
             if found != record["data_sha256"]:
                 raise ValueError(f"content is {found[:12]}, its record says {record['data_sha256'][:12]}")
             return self._parse(data, record), record
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, MemoryError, zipfile.BadZipFile) as error:
             raise CacheError(f"{self.path}: {error}; delete it or run extract again") from error
 
     def _damaged_record(self) -> str | None:

@@ -1,6 +1,7 @@
 """Trained models on disk: weights, class names, settings and which features they expect."""
 
 import io
+import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,10 @@ class Checkpoint:
     def save(self, path: Path) -> None:
         """Tensors and plain values only, so that it loads without running code."""
         # asdict would copy every tensor
-        values = {**asdict(self._replace_state({})), "state": self.state, "classes": list(self.classes)}
+        plain = {**asdict(self._replace_state({})), "classes": list(self.classes)}
+        # by way of JSON, so that the same values are the same bytes: pickle notes which strings are one
+        # object, and in what a resumed training has read from its file others are
+        values = {**json.loads(json.dumps(plain)), "state": self.state}
         write_sealed(path, lambda file: torch.save(values, file))
 
     def _replace_state(self, state: dict[str, Tensor]) -> "Checkpoint":

@@ -47,9 +47,9 @@ __all__ = [
 T = TypeVar("T")
 
 _MIN_SLOTS, _MAX_SLOTS = 4, 64  # frames that wait; more of them only leave the processor's caches
-# A frame may last: a slide, a recording of what moves. But few frames of a broken file that stand for
-# millions would keep the networks busy for days.
-_MOST_REPEATS, _FEW_SAMPLES = 250, 100_000
+# A frame may last: a slide, a recording of what moves. But a few frames of a broken file that stand for
+# thousands each would keep the networks busy for days.
+_MOST_REPEATS, _FEW_SAMPLES = 250, 5_000
 
 
 def probe(

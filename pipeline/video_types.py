@@ -27,7 +27,7 @@ REASONS: Mapping[str, str] = {
     "damaged": "frames are missing, or decoding stops on the way",
     "decode_error": "no frame can be decoded, or other frames come than were announced",
     "bad_dimensions": "a picture much longer than wide, or too large for the memory that a decoder may have",
-    "bad_times": "times by which a few frames would last for hours or days",
+    "bad_times": "times by which its frames would last for many seconds or days",
     "no_decoder": "the decoder that was asked for is not installed",
     "hang": "the decoder stood still for `work.hang_sec`",
     "deadline": "the decoder was waited for longer than `work.deadline_sec` in all",
@@ -47,7 +47,8 @@ _REMEDIES = {
     "no_video_stream": "expected a stream of moving pictures: leave this file out",
     "bad_dimensions": "expected a picture: crop it, or leave this file out",
     "no_decoder": "expected it beside PyAV: install it, or let the decoder be chosen (decoder: auto)",
-    "bad_times": "expected plausible times: give it a rate of its own (ffmpeg -r 25 -i IN OUT.mp4)",
+    "bad_times": "expected plausible times: give it a rate (ffmpeg -r 25 -i IN OUT.mp4), or, if it really "
+    "stands still for so long, all frames (ffmpeg -i IN -vf fps=25 OUT.mp4)",
     "hang": f"expected frames: {_ANEW}, or allow more time (work.hang_sec)",
     "deadline": f"expected its last frame: {_ANEW}, or allow more time (work.deadline_sec)",
     "memory": "expected a smaller picture: scale it down (ffmpeg -i IN -vf scale=1280:-2 OUT.mp4), or allow "

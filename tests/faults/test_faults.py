@@ -103,6 +103,7 @@ find "$out" -name '*.npy' -exec sha256sum {} +
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_the_next_run_goes_on(small_world, undisturbed, tmp_path):
     """On a file system of its own that holds 60 kB at first."""
     (tmp_path / "out").mkdir()

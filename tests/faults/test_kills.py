@@ -134,25 +134,24 @@ def test_extraction_survives_kills(harness, undisturbed):
     harness.survive(20, lambda out: [*command, "--out", out], Path.mkdir, seconds, seed=2)
 
 
-def without(undisturbed, *names):
+def without(undisturbed, *patterns):
     """Copies the undisturbed run but for what is to be made again."""
 
     def prepare(out):
         shutil.copytree(undisturbed.out, out)
-        for name in names:
-            shutil.rmtree(out / name, ignore_errors=True)
+        for path in [path for pattern in patterns for path in out.glob(pattern)]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     return prepare
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kills", "teachers", "seed"), [(20, "", 3), (20, "flow", 4)])
-def test_training_and_distillation_survive_kills(harness, undisturbed, kills, teachers, seed):
-    command = ["train", undisturbed.videos, "--annotations", undisturbed.labels, *QUICK, *EPOCHS]
-    command += ["--teachers", teachers] if teachers else []
-    prepare = without(undisturbed, "checkpoints", "training", "scores", "model_scores")
-    seconds = undisturbed.seconds["train"] * (1 if teachers else 0.4)
-    resumed = harness.survive(kills, lambda out: [*command, "--out", out], prepare, seconds, seed)
+@pytest.mark.parametrize(("models", "share", "seed"), [("*", 1.0, 3), ("student", 0.4, 4)])
+def test_training_and_distillation_survive_kills(harness, undisturbed, models, share, seed):
+    command = ["train", *undisturbed.command[1:]]
+    prepare = without(undisturbed, f"checkpoints/{models}.ckpt", f"training/{models}-*", "scores/*")
+    seconds = undisturbed.seconds["train"] * share
+    resumed = harness.survive(20, lambda out: [*command, "--out", out], prepare, seconds, seed)
     assert resumed > 0
 
 
@@ -160,6 +159,6 @@ def test_training_and_distillation_survive_kills(harness, undisturbed, kills, te
 def test_scoring_survives_kills(harness, undisturbed):
     checkpoint = undisturbed.out / "checkpoints" / "student.ckpt"
     command = ["score", undisturbed.videos, "--checkpoint", checkpoint]
-    prepare = without(undisturbed, "scores", "model_scores")
+    prepare = without(undisturbed, "scores/*", "model_scores/*")
     seconds = undisturbed.seconds["score"]
     harness.survive(10, lambda out: [*command, "--out", out], prepare, seconds, seed=5)
