@@ -20,7 +20,7 @@ from pipeline.labels import Annotations, Interval
 from pipeline.lineup import Lineup
 from pipeline.progress import Progress
 from pipeline.recipe import RGB, Recipe
-from pipeline.train import checkpoint_path
+from pipeline.training import checkpoint_path
 
 _CHARADES = "charades"  # the data set
 

@@ -20,7 +20,7 @@ from pipeline.lineup import TWO_STREAM
 from pipeline.plans import run_plans
 from pipeline.recipe import MODALITIES, Recipe
 from pipeline.request import request
-from pipeline.train import checkpoint_path
+from pipeline.training import checkpoint_path
 
 _KINDS = ("features", "joints", "scores", "model_scores", "checkpoints", "training")
 

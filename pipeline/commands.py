@@ -15,7 +15,7 @@ from pipeline.classifier import keep_classifier
 from pipeline.drift import show_drift
 from pipeline.evaluate import evaluate as evaluate_stage
 from pipeline.evaluate import metrics_table, step_times
-from pipeline.extract import extract as extract_stage
+from pipeline.extraction import extract as extract_stage
 from pipeline.files import read_json
 from pipeline.inputs import UsageError
 from pipeline.job import Job, StageResult, WorkStopped
@@ -24,11 +24,11 @@ from pipeline.plans import run_plans
 from pipeline.products import Features, clocks, locate, missing
 from pipeline.recipe import Recipe
 from pipeline.request import Request
-from pipeline.score import save_events, saved_scores
-from pipeline.score import score as score_stage
+from pipeline.scoring import save_events, saved_scores
+from pipeline.scoring import score as score_stage
 from pipeline.task import Task
-from pipeline.train import train as train_stage
-from pipeline.train import trained
+from pipeline.training import train as train_stage
+from pipeline.training import trained
 
 if TYPE_CHECKING:
     from pipeline.tracks import ScoreTrack

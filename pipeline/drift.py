@@ -18,7 +18,7 @@ from torch import Tensor
 
 from extractors.base import Grid
 from extractors.dense_grid import STEP, CenteredWindow, DenseGrid, Window
-from pipeline.extract import JOINTS, check_shape
+from pipeline.extraction import JOINTS, check_shape
 from pipeline.job import Job
 from pipeline.precision import in_float32
 from pipeline.recipe import FLOW, SKELETON, Recipe

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.plans import STUDENT
-from pipeline.score import Scorer
+from pipeline.scoring import Scorer
 
 TWO_STREAM = "two-stream"
 

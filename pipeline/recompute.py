@@ -17,7 +17,7 @@ from extractors.base import DenseExtractor, Extractor, Window
 from pipeline.config import RunConfig
 from pipeline.dense_stream import DenseStream
 from pipeline.recipe import SKELETON
-from pipeline.score import differences
+from pipeline.scoring import differences
 from pipeline.streams import Stream
 
 Config = TypeVar("Config")

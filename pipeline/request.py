@@ -17,9 +17,9 @@ from pipeline.plans import run_plans
 from pipeline.progress import Progress
 from pipeline.protocols import resolve
 from pipeline.recipe import RGB, Recipe, check_modalities
-from pipeline.score import check_features
+from pipeline.scoring import check_features
 from pipeline.task import Task, make_task
-from pipeline.train import checkpoint_path
+from pipeline.training import checkpoint_path
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,8 @@ def _video_stream(container: Any) -> Any:
     if best is None or _is_picture(best):
         kinds = ["cover picture" if s.type == "video" else s.type for s in container.streams]
         raise DecodeError("no_video_stream", f"no video stream (streams: {', '.join(kinds) or 'none'})")
+    if best.codec_context is None:
+        raise DecodeError("decode_error", f"video stream #{best.index} is of no codec that FFmpeg knows")
     return best
 
 

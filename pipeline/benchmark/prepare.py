@@ -15,7 +15,7 @@ from pipeline.benchmark.features import (
 from pipeline.benchmark.options import Options
 from pipeline.config import RunConfig
 from pipeline.datasets import load_annotations
-from pipeline.extract import extract
+from pipeline.extraction import extract
 from pipeline.files import write_atomic
 from pipeline.inputs import UsageError, find_videos, printable
 from pipeline.job import Job, StageResult, resolve_device

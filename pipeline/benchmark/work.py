@@ -23,11 +23,11 @@ from pipeline.labels import VideoLabels
 from pipeline.plans import ModelPlan
 from pipeline.progress import Progress
 from pipeline.protocols import Judgement, Truth, judge, resampled
-from pipeline.score import Scorer, score_tracks
+from pipeline.scoring import Scorer, score_tracks
 from pipeline.timeline import Clock
 from pipeline.track_set import TrackSet
 from pipeline.tracks import ScoreTrack
-from pipeline.train import checkpoint_path, train_models
+from pipeline.training import checkpoint_path, train_models
 
 FORMAT = 1  # of what is measured: raise it whenever the same models get other figures
 # settings that neither the features, nor the split, nor the plans of a row tell

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from pipeline import extract
 from pipeline.cli import app
 from pipeline.files import read_json_lines
-from pipeline.score import Scorer
+from pipeline.scoring import Scorer
 from pipeline.video import decode
 
 QUICK = ["--preset", "tiny", "--set", "train.epochs=3", "--set", "tcn.hidden=8", "--device", "cpu"]
@@ -210,7 +210,7 @@ def test_a_video_that_vanishes_is_a_failure_and_stops_nothing(
             shutil.copy(videos / "train_000.mp4", gone)
         return result
 
-    monkeypatch.setattr(sys.modules["pipeline.extract"], "decode", decode_and_lose)
+    monkeypatch.setattr(sys.modules["pipeline.extraction"], "decode", decode_and_lose)
     made = extract(videos, out, preset="tiny", device="cpu", quiet=True)
     (failure,) = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert failure["video"] == "test_000.mp4"

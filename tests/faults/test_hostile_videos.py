@@ -246,6 +246,13 @@ def test_a_playlist_opens_no_other_file(rendered, tmp_path, text):
     assert error.value.reason == "unreadable"
 
 
+def test_a_codec_that_nobody_knows(rendered, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(rendered["h264.mp4"].replace(b"avc1", b"zzzz"))
+    with pytest.raises(VideoError, match="no codec that FFmpeg knows") as error:
+        probe(tmp_path / "a.mp4")
+    assert error.value.reason == "decode_error"
+
+
 def read_all(path: Path, **limits: float) -> int:
     number, _ = decode(path, lambda frames: sum(1 for _ in frames), fps=None, limits=DecodeLimits(**limits))
     return number

@@ -21,7 +21,6 @@ from pipeline.compare_verdict import verdict
 from pipeline.presets import PRESETS
 from pipeline.synthetic import render_practice
 
-
 _OTHERWISE = {"tiny", "kinetics", "charades-i3d"}  # below; features of kinetics-16; of charades
 
 

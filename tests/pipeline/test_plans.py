@@ -19,13 +19,13 @@ from pipeline.labels import Annotations, Interval, VideoLabels, match_videos
 from pipeline.lineup import Lineup
 from pipeline.plans import ModelPlan, all_inputs, check_plans, run_plans
 from pipeline.progress import Progress
-from pipeline.score import Scorer, score_tracks
+from pipeline.scoring import Scorer, score_tracks
 from pipeline.splits import Split
 from pipeline.task import Task
 from pipeline.timeline import Clock
 from pipeline.track_set import TrackSet
 from pipeline.tracks import FeatureTrack
-from pipeline.train import train_models
+from pipeline.training import train_models
 
 CPU = torch.device("cpu")
 CLASSES = ("jump", "wave")

@@ -23,7 +23,7 @@ from pipeline.precision import MEANINGS, as_overrides, check_device, in_float32,
 from pipeline.presets import tiny
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
-from pipeline.score import check_features
+from pipeline.scoring import check_features
 from pipeline.synthetic import render_practice
 
 CPU = torch.device("cpu")

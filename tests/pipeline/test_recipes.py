@@ -20,7 +20,7 @@ from pipeline.config import from_values, load_config, to_values
 from pipeline.presets import PRESETS
 from pipeline.progress import Progress
 from pipeline.recompute import row_stream
-from pipeline.score import frames_from_steps
+from pipeline.scoring import frames_from_steps
 from pipeline.streams import FeatureStream, run_streams
 from pipeline.synthetic import Scene, SceneSpec
 from pipeline.timeline import Clock, centers_sec

@@ -17,8 +17,8 @@ from pipeline.config import ConfigError, TrainConfig, load_config, to_values
 from pipeline.dataset import Example, Teaching
 from pipeline.fit import Lesson, fit
 from pipeline.progress import Progress
-from pipeline.score import Scorer
-from pipeline.train import _chosen
+from pipeline.scoring import Scorer
+from pipeline.training import _chosen
 
 D, CLASSES = 6, ("jump", "wave")
 TINY = {
