@@ -124,12 +124,14 @@ class Claims:
 
     def _create(self, path: Path, text: bytes) -> int | None:
         """A new claim, whole and locked from its first moment; None where there is one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_path(path.parent)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(temporary, _NEW, 0o666)
-        except FileNotFoundError:  # the folder went with its last claim: tried again
-            return None
+        except (FileExistsError, FileNotFoundError):
+            if path.parent.exists() and not path.parent.is_dir():
+                raise
+            return None  # the folder went with its last claim: tried again
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             _write(handle, text)
