@@ -13,6 +13,7 @@ the first frame with PyAV; `decode` does that for you.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -217,23 +218,30 @@ class VideoStream:
 
     def _receive_scan(self) -> dict[str, Any]:
         scan = self._expect("scan")
-        pts = np.frombuffer(self._child.receive_bytes(), dtype=np.int64)
+        with self._own_errors():
+            pts = np.frombuffer(self._child.receive_bytes(), dtype=np.int64)
         return {**scan, "pts_F": pts if scan["has_pts"] else None}
 
     def _expect(self, kind: str) -> dict[str, Any]:
         """The next message, which must be of this kind, else what went wrong as the right exception."""
-        try:
+        with self._own_errors():
             message = self._child.receive()
+        if message["is"] == "error":
+            raise self._failure(message["reason"], message["found"])
+        assert message["is"] == kind, f"expected {kind}, got {message}"
+        return message
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        """What went wrong with the process, as the right exception."""
+        try:
+            yield
         except ChildLate as late:
             raise VideoError(self._path, "deadline", f"{self._decoder} is too slow: {late}") from None
         except ChildHung as hang:
             raise self._failure("hang", f"{self._decoder} hangs: {hang}") from None
         except ChildDied as crash:
             raise self._failure("crash", f"{self._decoder} crashed: {crash}") from None
-        if message["is"] == "error":
-            raise self._failure(message["reason"], message["found"])
-        assert message["is"] == kind, f"expected {kind}, got {message}"
-        return message
 
     def _failure(self, reason: str, found: str) -> VideoError | RedoWithFallback:
         if self._started and self._after is None and self._policy.decoder != "decord":
