@@ -46,6 +46,7 @@ class Claims:
     ) -> None:
         self._folder, self._beat_sec, self._stale_sec = out / "claims", beat_sec, stale_sec
         self._machine = machine or machine_id()
+        self._token = secrets.token_hex(8)  # of this process: containers may have the same numbers
         self._held: dict[int, Path] = {}  # by file descriptor
         self._mutex = threading.Lock()
         self._beating = False
@@ -84,6 +85,14 @@ class Claims:
         finally:
             each.close()
 
+    def let_go(self) -> None:
+        """Remove what a signal kept from being released: it may come between any two steps."""
+        for path in self._folder.glob("*"):
+            with contextlib.suppress(OSError, ValueError):
+                if json.loads(path.read_bytes()).get("token") == self._token:
+                    path.unlink()
+        self._remove_folder()
+
     @contextmanager
     def _attempt(self, kind: str, name: str) -> Iterator[bool]:
         """Whether the claim is ours, now and until the end of the block."""
@@ -103,7 +112,7 @@ class Claims:
     def _take(self, path: Path, about: dict[str, Any]) -> int | None:
         """A locked descriptor of a claim that is ours, None where another has it."""
         owner = {"machine": self._machine, "host": socket.gethostname(), "pid": os.getpid()}
-        text = json.dumps({**about, **owner, "token": secrets.token_hex(8)}).encode()
+        text = json.dumps({**about, **owner, "token": self._token}).encode()
         if (handle := self._create(path, text)) is not None:
             return handle
         try:
@@ -124,28 +133,27 @@ class Claims:
 
     def _create(self, path: Path, text: bytes) -> int | None:
         """A new claim, whole and locked from its first moment; None where there is one."""
-        temporary = temporary_path(path.parent)
+        temporary, handle = temporary_path(path.parent), None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(temporary, _NEW, 0o666)
-        except (FileExistsError, FileNotFoundError):
-            if path.parent.exists() and not path.parent.is_dir():
-                raise
-            return None  # the folder went with its last claim: tried again
-        try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             _write(handle, text)
             os.link(temporary, path)
+            return handle
         except OSError as error:
-            os.close(handle)
-            if isinstance(error, FileExistsError | FileNotFoundError):  # not found: swept, or as above
-                return None
+            if handle is not None:
+                os.close(handle)
+            if isinstance(error, FileExistsError | FileNotFoundError):
+                if path.parent.exists() and not path.parent.is_dir():
+                    raise
+                return None  # somebody was faster, or the folder went with its last claim: tried again
             if error.errno in _NO_LINKS:
                 return _create_without_link(path, text)
             raise
         finally:
-            temporary.unlink(missing_ok=True)
-        return handle
+            with contextlib.suppress(NotADirectoryError):
+                temporary.unlink(missing_ok=True)
 
     def _is_dead(self, handle: int, path: Path) -> bool:
         """Whether the owner of a claim whose lock we got is gone.
@@ -179,8 +187,12 @@ class Claims:
             if _is_at(handle, path):  # not taken over while we were suspended
                 path.unlink(missing_ok=True)
             os.close(handle)
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        """Unless others' claims are there."""
         with contextlib.suppress(OSError):
-            self._folder.rmdir()  # nobody else's are there
+            self._folder.rmdir()
 
     def _start_beating(self) -> None:
         if not self._beating:

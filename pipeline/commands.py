@@ -196,6 +196,7 @@ def _working(request: Request) -> Iterator[Job]:
             f"{job.config.train.batch_videos}, or another --device"
         ) from error
     finally:
+        job.claims.let_go()
         job.save_failures()
         job.save_run()
         job.progress.event("end", how=ended, failures=len(job.failures))

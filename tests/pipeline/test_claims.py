@@ -77,6 +77,39 @@ def test_other_kinds_of_work_on_a_video_are_other_claims(tmp_path, other):
         pass
 
 
+def test_a_signal_between_any_two_lines_leaves_nothing(tmp_path):
+    """Ctrl-C comes where it likes: before the first line of claims.py that runs, the second, and so on."""
+
+    def interrupted(at):
+        lines = iter(range(at))
+
+        def trace(frame, event, _):
+            if not frame.f_code.co_filename.endswith("claims.py"):
+                return None
+            if event == "line" and next(lines, None) is None:
+                raise KeyboardInterrupt
+            return trace
+
+        claims, before = Claims(tmp_path), sys.gettrace()
+        sys.settrace(trace)
+        try:
+            with claims.held("extract", "a.mp4"):
+                pass
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+            claims.let_go()
+        return False
+
+    count = 0
+    while interrupted(count):
+        assert [path.name for path in tmp_path.rglob("*") if path.suffix == ".claim"] == []
+        count += 1
+    assert count > 40
+    sweep(tmp_path)  # of a temporary file that was not yet written when the signal came
+
+
 def test_a_claim_is_given_back_where_the_work_fails(tmp_path):
     with pytest.raises(ZeroDivisionError), Claims(tmp_path).held("train", "student"):
         raise ZeroDivisionError
