@@ -1,6 +1,8 @@
 # The command line on mounted folders: docker run -v "$PWD/videos:/in:ro" -v "$PWD/out:/out" augrgb run /in --out /out
 # Builds with BuildKit and with the classic builder: no --mount, no syntax line that has to be fetched.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
+# cuda, or cpu: the same versions without CUDA's libraries
+ARG VARIANT=cuda
 
 # Everything that is not ours, as it was locked: a layer that only a new lock makes anew.
 FROM ${BASE_IMAGE} AS packages
@@ -14,6 +16,14 @@ RUN python -m venv uv \
 RUN python -m venv --without-pip /opt/augrgb \
     && uv/bin/uv pip install --quiet --python /opt/augrgb/bin/python --no-cache --compile-bytecode \
         --require-hashes --no-deps --build-constraints requirements/image.lock -r requirements/image.lock
+ARG VARIANT
+COPY scripts/drop_cuda.py scripts/
+RUN case "$VARIANT" in \
+        cuda) ;; \
+        cpu) unused=$(/opt/augrgb/bin/python scripts/drop_cuda.py) \
+            && uv/bin/uv pip uninstall --quiet --python /opt/augrgb/bin/python $unused ;; \
+        *) echo "VARIANT is cuda or cpu, not '$VARIANT'" >&2; exit 1 ;; \
+    esac
 
 # Ours: a small layer of its own.
 FROM packages AS source
@@ -21,12 +31,13 @@ COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY pipeline pipeline/
 COPY extractors extractors/
 COPY models models/
+COPY scripts/entrypoint.sh /opt/source/bin/entrypoint
 # chmod: a file that only its owner may read would be lost on whoever runs the image.
 RUN uv/bin/uv pip install --quiet --python /opt/augrgb/bin/python --no-cache --compile-bytecode \
         --no-deps --no-build-isolation --prefix /opt/source . \
     && chmod -R u=rwX,go=rX /opt/source
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS runtime
 LABEL org.opencontainers.image.title="augrgb" \
       org.opencontainers.image.description="Temporal action detection from raw video: MP4 in, per-frame action scores out" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -41,10 +52,19 @@ ENV PATH=/opt/augrgb/bin:$PATH \
     MPLCONFIGDIR=/tmp/matplotlib \
     LANG=C.UTF-8 \
     PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1 \
-    NVIDIA_VISIBLE_DEVICES=all \
+    PYTHONDONTWRITEBYTECODE=1
+
+FROM runtime AS runtime-cuda
+ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
+
+# No GPU is seen, whatever `docker run` offers.
+FROM runtime AS runtime-cpu
+ENV NVIDIA_VISIBLE_DEVICES=void \
+    CUDA_VISIBLE_DEVICES=
+
+FROM runtime-${VARIANT}
 COPY --from=source /opt/source /opt/augrgb
-USER 1000:1000
-ENTRYPOINT ["augrgb"]
+# Starts as root to become the owner of what is mounted; as anyone else with `docker run --user`.
+ENTRYPOINT ["entrypoint"]
 CMD ["--help"]

@@ -72,12 +72,18 @@ class _Streamed:
         ready = self._ready(used)
         y_1CTHW = None
         if ready > self._done:
-            skipped = self._first // self._stride
-            y_1CTHW = self._layer(x_1CTHW[:, :, : used - self._first])
-            y_1CTHW = y_1CTHW[:, :, self._done - skipped : ready - skipped]
+            y_1CTHW = self._outputs(x_1CTHW[:, :, : used - self._first], ready)
             self._done = ready
         self._hold(x_1CTHW, stop)
         return y_1CTHW
+
+    def _outputs(self, x_1CTHW: Tensor, ready: int) -> Tensor:
+        """Outputs `_done`, ..., `ready` - 1."""
+        amid = self._first + self._before == self._done and ready < self.steps
+        if amid and self._stride == 1 and self._kernel > 1:
+            return self._layer.within(x_1CTHW)  # none is computed to be cut off
+        skipped = self._first // self._stride
+        return self._layer(x_1CTHW)[:, :, self._done - skipped : ready - skipped]
 
     def _ready(self, received: int) -> int:
         """Outputs that see none but the first `received` frames, or the end."""

@@ -6,7 +6,7 @@ Shapes: N frames, H W pixels, P persons of a frame.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,13 @@ from torchvision.models.detection.fcos import FCOS, FCOSHead
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
 from extractors.base import NetworkError
-from extractors.precision import Precision, exact, only_reduced, reduce_parts
-from extractors.preprocess import INTERPOLATION, resize_short_side
+from extractors.detector_names import SHORT_SIDES, TINY_DETECTOR, TINY_SIDE, check_detector
+from extractors.identities import of_detector
+from extractors.precision import Precision, exact, reduce_parts
+from extractors.preprocess import resize_short_side
 from extractors.weights import fit_state, load_weights
 
 _PERSON = 1  # of COCO's classes, in all of torchvision's detectors and in ours
-_TINY_SIDE = 144  # px
 _FEATURES = ("backbone", "roi_heads.box_head")  # what may compute in less than float32: see `precision`
 
 
@@ -62,8 +63,8 @@ def tiny_detector() -> FCOS:
     return FCOS(
         TinyPyramid(),
         num_classes=2,
-        min_size=_TINY_SIDE,
-        max_size=4 * _TINY_SIDE,
+        min_size=TINY_SIDE,
+        max_size=4 * TINY_SIDE,
         anchor_generator=AnchorGenerator(((8,), (16,), (32,)), ((1.0,),) * 3),
         head=head,
         score_thresh=0.05,
@@ -75,23 +76,18 @@ def tiny_detector() -> FCOS:
 
 @dataclass(frozen=True)
 class DetectorKind:
-    """How a detector is built and fed.
-
-    `short_side` px: frames are brought to it with antialiasing first; None leaves the size to the
-    network's own transform, with which its weights were trained.
-    """
+    """How a detector is built and fed."""
 
     build: Callable[[], nn.Module]
-    short_side: int | None
     batch: int  # frames at once, bounded by memory
 
 
 def _torchvision(builder: Callable[..., nn.Module], batch: int) -> DetectorKind:
-    return DetectorKind(lambda: builder(weights=None, weights_backbone=None), None, batch)
+    return DetectorKind(lambda: builder(weights=None, weights_backbone=None), batch)
 
 
 DETECTORS: dict[str, DetectorKind] = {
-    "augrgb-tiny-detector": DetectorKind(tiny_detector, _TINY_SIDE, batch=16),
+    TINY_DETECTOR: DetectorKind(tiny_detector, batch=16),
     "ssdlite320_mobilenet_v3_large": _torchvision(detection.ssdlite320_mobilenet_v3_large, batch=16),
     "fasterrcnn_mobilenet_v3_large_fpn": _torchvision(detection.fasterrcnn_mobilenet_v3_large_fpn, batch=4),
     "fasterrcnn_resnet50_fpn_v2": _torchvision(detection.fasterrcnn_resnet50_fpn_v2, batch=2),
@@ -115,8 +111,7 @@ class PersonDetector:
 
         NetworkError for an unknown name; WeightsError for weights that are missing or do not fit.
         """
-        if name not in DETECTORS:
-            raise NetworkError(f"no detector {name!r}; there is: {', '.join(DETECTORS)}")
+        check_detector(name)
         if not 0 <= threshold < 1 or max_persons < 1:
             raise NetworkError(f"need 0 <= threshold < 1 and a person, got {threshold = }, {max_persons = }")
         self.name, self.threshold, self.max_persons, self.device = name, threshold, max_persons, device
@@ -130,7 +125,10 @@ class PersonDetector:
 
     @torch.inference_mode()
     def __call__(self, rgb_NHWC: Tensor) -> list[Tensor]:
-        """uint8 frames (N, H, W, 3) to (P, 5) float32 per frame: x1, y1, x2, y2 in px of the frame, score."""
+        """uint8 frames (N, H, W, 3) to (P, 5) float32 per frame: x1, y1, x2, y2 in px of the frame, score.
+
+        On the CPU: who gets them decides what to do next.
+        """
         found: list[Tensor] = []
         for batch_NHWC in rgb_NHWC.split(self._kind.batch):
             found += self._detect(batch_NHWC.to(self.device))
@@ -138,15 +136,13 @@ class PersonDetector:
 
     def _detect(self, rgb_NHWC: Tensor) -> list[Tensor]:
         height, width = rgb_NHWC.shape[1:3]
-        if self._kind.short_side:
-            rgb_NHWC = resize_short_side(rgb_NHWC, self._kind.short_side)
+        if short_side := SHORT_SIDES[self.name]:
+            rgb_NHWC = resize_short_side(rgb_NHWC, short_side)
         x_NCHW = rgb_NHWC.permute(0, 3, 1, 2).float().div_(255)
-        scale_4 = torch.tensor([width, height] * 2, device=self.device) / torch.tensor(
-            [x_NCHW.shape[3], x_NCHW.shape[2]] * 2, device=self.device
-        )
+        scale_4 = torch.tensor([width, height] * 2) / torch.tensor([x_NCHW.shape[3], x_NCHW.shape[2]] * 2)
         with exact():
             found = self._network(list(x_NCHW))
-        return [self._persons(frame, scale_4) for frame in found]
+        return [self._persons(frame, scale_4) for frame in _on_cpu(found)]
 
     def _persons(self, found: dict[str, Tensor], scale_4: Tensor) -> Tensor:
         """The best boxes of the person class, above the threshold."""
@@ -156,14 +152,14 @@ class PersonDetector:
         return torch.cat([boxes_P4[best], score_P[best, None]], dim=1)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes the boxes, as JSON."""
-        resize = {"short_side": self._kind.short_side, "interpolation": INTERPOLATION}
-        return {
-            "name": self.name,
-            "version": 1,
-            "weights": self.weights_sha256,
-            "threshold": self.threshold,
-            "max_persons": self.max_persons,
-            **(resize if self._kind.short_side else {}),
-            **only_reduced(self._precision),
-        }
+        """See `identities`."""
+        return of_detector(self.name, self.weights_sha256, self.threshold, self.max_persons, self._precision)
+
+
+def _on_cpu(found: list[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+    """What was found in each frame, carried over in one piece: each copy waits for the device."""
+    rows = [
+        torch.cat([frame["boxes"], frame["scores"][:, None], frame["labels"][:, None]], 1) for frame in found
+    ]
+    for row_Q6 in torch.cat(rows).cpu().split([len(row) for row in rows]):
+        yield {"boxes": row_Q6[:, :4], "scores": row_Q6[:, 4], "labels": row_Q6[:, 5]}

@@ -4,7 +4,6 @@ Shapes: N frames or clips, L frames per clip, H W pixels, D features; flow (...,
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,7 +13,8 @@ from torch import Tensor
 from extractors.base import Window
 from extractors.flow_config import FlowConfig, Quantisation
 from extractors.i3d_encoder import I3DEncoder
-from extractors.preprocess import INTERPOLATION, center_crop, resize
+from extractors.identities import of_flow
+from extractors.preprocess import center_crop, resize
 from extractors.raft import FlowNetwork
 
 
@@ -80,13 +80,10 @@ class I3DFlow:
         return decode(x.to(self.device), self.config.max_px, self.config.quantisation)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
-        config = {
-            **asdict(self.config),
-            "raft": self.flow.network.identity(),
-            "i3d": {**self.config.i3d.identity(), "weights": self.weights_sha256},
-        }
-        return {"name": self.name, "version": 1, "network": "i3d", "interpolation": INTERPOLATION, **config}
+        """See `identities`."""
+        raft = self.flow.network
+        loaded = {self.config.i3d.weights: self.weights_sha256, raft.config.weights: raft.weights_sha256}
+        return of_flow(self.config, loaded.__getitem__)
 
 
 def encode(flow: Tensor, max_px: float, quantisation: Quantisation) -> Tensor:

@@ -153,6 +153,10 @@ class Layer(nn.Module):
 
     reach: tuple[int, int]
 
+    def within(self, x_NCTHW: Tensor) -> Tensor:
+        """Of `forward`, the outputs that see no padding in time, and none else; for a stride of 1 in time."""
+        raise NotImplementedError
+
 
 class Unit3D(Layer):
     """Convolution, batch norm, ReLU."""
@@ -172,6 +176,12 @@ class Unit3D(Layer):
             x_NCTHW = F.pad(x_NCTHW, same_padding(x_NCTHW.shape[2:], conv.kernel_size, conv.stride))
         return F.relu(self.bn(conv(x_NCTHW)), inplace=True)
 
+    def within(self, x_NCTHW: Tensor) -> Tensor:
+        """See Layer."""
+        conv, around = self.conv3d, self.reach[0] // 2
+        y_NCTHW = F.conv3d(x_NCTHW, conv.weight, conv.bias, padding=(0, around, around))
+        return F.relu(self.bn(y_NCTHW), inplace=True)
+
 
 class MaxPool(Layer):
     """Max-pooling with "SAME" padding, of values that are never negative (each follows a ReLU).
@@ -189,6 +199,11 @@ class MaxPool(Layer):
     def forward(self, x_NCTHW: Tensor) -> Tensor:
         before = same_padding(x_NCTHW.shape[2:], self.kernel, self.stride)[-2::-2]  # T, H, W
         return F.max_pool3d(x_NCTHW, self.kernel, self.stride, before, ceil_mode=True)
+
+    def within(self, x_NCTHW: Tensor) -> Tensor:
+        """See Layer."""
+        assert self.stride == (1, 1, 1)
+        return F.max_pool3d(x_NCTHW, self.kernel, 1, (0, self.kernel[1] // 2, self.kernel[2] // 2))
 
 
 class Mixed(Layer):
@@ -210,6 +225,12 @@ class Mixed(Layer):
     def forward(self, x_NCTHW: Tensor) -> Tensor:
         x = x_NCTHW
         return torch.cat((self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))), 1)
+
+    def within(self, x_NCTHW: Tensor) -> Tensor:
+        """See Layer."""
+        x, inner = x_NCTHW, x_NCTHW[:, :, 1:-1]
+        b1, b2 = self.b1b.within(self.b1a(x)), self.b2b.within(self.b2a(x))
+        return torch.cat((self.b0(inner), b1, b2, self.b3b(self.b3a.within(x))), 1)
 
 
 class Logits(nn.Module):

@@ -5,13 +5,14 @@ nothing but rounding, and that moves a crop by as little.
 Shapes: N frames, H W pixels, P persons of a frame.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from extractors.detector import PersonDetector
+from extractors.identities import of_person_crops
 from extractors.person_crops_config import PersonCropConfig
 from extractors.precision import Precision
 from extractors.preprocess import resample_square
@@ -36,7 +37,7 @@ class PersonCrops:
 
         ValueError for an unknown detector; WeightsError for weights that are missing or do not fit.
         """
-        self.config, self.size = config, size
+        self.config, self.size, self._precision = config, size, precision
         self._detector = PersonDetector(
             config.detector,
             config.detector_weights,
@@ -62,10 +63,14 @@ class PersonCrops:
         found = [boxes_P5[0, :4].tolist() if len(boxes_P5) else None for boxes_P5 in self._detector(rgb_NHWC)]
         return [around(box, self.config.margin) if box else middle(width, height) for box in found]
 
+    @property
+    def loaded(self) -> dict[str, str]:
+        """SHA-256 of the weights by name."""
+        return {self.config.detector_weights: self._detector.weights_sha256}
+
     def identity(self) -> dict[str, Any]:
-        """Everything that changes the crops, as JSON, by the names of the settings where they have one."""
-        found_by = self._detector.identity()
-        return {**asdict(self.config), "detector_weights": found_by["weights"], "found_by": found_by}
+        """See `identities`."""
+        return of_person_crops(self.config, self._precision, self.loaded.__getitem__)
 
 
 def around(box: list[float], margin: float) -> Square:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from importlib.metadata import version
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from extractors.base import NetworkError
 from extractors.crops import CropGeometry, crop
-from extractors.detector import PersonDetector
+from extractors.identities import of_joints
 from extractors.pose_config import TINY_POSE, PoseConfig
-from extractors.precision import Precision, computing_in, exact, only_reduced, to_float32
+from extractors.precision import Precision, computing_in, exact, to_float32
 from extractors.weights import fit_state, load_weights
 
 JOINTS = 17
@@ -59,7 +59,7 @@ class PoseNetwork:
         """uint8 crops to joints (P, J, 2) in px of the crop and their scores (P, J)."""
         device = rgb_PhwC.device
         x_PhwC = rgb_PhwC.flip(-1) if self.bgr else rgb_PhwC
-        x_PhwC = (x_PhwC - torch.tensor(self.mean, device=device)) / torch.tensor(self.std, device=device)
+        x_PhwC = (x_PhwC - _constant(self.mean, device)) / _constant(self.std, device)
         module: Any = self.module
         with computing_in(self.precision, device):
             features = to_float32(module.extract_feat(x_PhwC.permute(0, 3, 1, 2)))
@@ -69,6 +69,12 @@ class PoseNetwork:
         score_PJ = np.concatenate([one.keypoint_scores for one in found])
         kept = slice(None) if self.kept is None else list(self.kept)
         return joints_PJ2[:, kept], score_PJ[:, kept]
+
+
+@cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Copied there once."""
+    return torch.tensor(values, device=device)
 
 
 class PoseEstimator:
@@ -82,6 +88,8 @@ class PoseEstimator:
         PoseUnavailable where mmpose does not work; NetworkError for names that cannot be used, WeightsError
         for weights that do not fit.
         """
+        from extractors.detector import PersonDetector  # torchvision's take seconds to import
+
         self.config, self.device = config, device
         self._network = replace(build_pose_network(config.pose), precision=config.precision)
         loaded = load_weights(config.pose_weights)
@@ -125,19 +133,13 @@ class PoseEstimator:
         return [Persons(*found) for found in zip(boxes_NP5, rows_NPJ3, strict=True)]
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes the numbers, as JSON."""
-        return {
-            "name": self.name,
-            "version": 1,
-            "detector": self.detector.identity(),
-            "detect_every": self.config.detect_every,
-            "pose": self.config.pose,
-            "pose_weights": self.weights_sha256,
-            "crop": asdict(self._network.geometry),
-            "max_gap": self.config.max_gap,
-            "mmpose": version("mmpose"),
-            **only_reduced(self.config.precision),
+        """See `identities`."""
+        config = self.config
+        loaded = {
+            config.detector_weights: self.detector.weights_sha256,
+            config.pose_weights: self.weights_sha256,
         }
+        return of_joints(config, asdict(self._network.geometry), loaded.__getitem__)
 
 
 def require_mmpose() -> None:
@@ -156,11 +158,15 @@ def require_mmpose() -> None:
         # its networks call an older name of autocast whenever they run
         warnings.filterwarnings("ignore", category=FutureWarning, module="mmpose")
     except Exception as error:  # a broken binary raises anything
-        raise PoseUnavailable(
-            f"skeletons need mmpose, and it cannot be imported ({type(error).__name__}: {error}). Install "
-            "the set that is known to work, from a checkout of augrgb: uv pip install --no-deps "
-            "--require-hashes -r requirements/augrgb.lock; or leave skeletons out (--teachers flow)"
-        ) from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> PoseUnavailable:
+    return PoseUnavailable(
+        f"skeletons need mmpose, and it cannot be imported ({type(error).__name__}: {error}). Install "
+        "the set that is known to work, from a checkout of augrgb: uv pip install --no-deps "
+        "--require-hashes -r requirements/augrgb.lock; or leave skeletons out (--teachers flow)"
+    )
 
 
 class _Operators(types.ModuleType):
@@ -186,10 +192,10 @@ def build_pose_network(name: str) -> PoseNetwork:
     from mmengine.model import revert_sync_batchnorm
     from mmpose.registry import MODELS
 
-    config = _tiny_config() if name == TINY_POSE else _config(name)
+    config = _settings(name)
     model = config.model
     if model.type != "TopdownPoseEstimator":
-        raise NetworkError(f"{name} is a {model.type} of mmpose; a top-down network is needed")
+        raise _not_top_down(name, model)
     preprocessing = model.data_preprocessor
     _make_buildable(model)
     try:
@@ -211,6 +217,21 @@ def build_pose_network(name: str) -> PoseNetwork:
     return network
 
 
+def geometry_of(name: str) -> CropGeometry:
+    """How the network of a config wants its persons; it is not built, and mmpose not imported.
+
+    PoseUnavailable where mmpose is not installed, NetworkError for an unknown name.
+    """
+    config = _settings(name)
+    if config.model.type != "TopdownPoseEstimator":
+        raise _not_top_down(name, config.model)
+    return _geometry(config)
+
+
+def _not_top_down(name: str, model: Any) -> NetworkError:
+    return NetworkError(f"{name} is a {model.type} of mmpose; a top-down network is needed")
+
+
 @torch.inference_mode()
 def _joints_of(network: PoseNetwork) -> int:
     """How many joints its head knows, from maps it gives: where each is cannot always be said untrained."""
@@ -222,12 +243,26 @@ def _joints_of(network: PoseNetwork) -> int:
     return int(maps.shape[1])
 
 
+def _package(name: str) -> Path:
+    """Where it is installed; it is not imported."""
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _settings(name: str) -> Any:
+    return _tiny_config() if name == TINY_POSE else _config(name)
+
+
 def _config(name: str) -> Any:
     """One of mmpose's own configs, by the name of its file."""
-    import mmpose
-    from mmengine import Config
+    try:
+        from mmengine import Config
 
-    root = Path(mmpose.__path__[0]) / ".mim" / "configs"
+        root = _package("mmpose") / ".mim" / "configs"
+    except Exception as error:  # a broken installation raises anything
+        raise _unavailable(error) from error
     paths = {path.stem: path for path in root.glob(f"{_CONFIGS}/*.py")}
     if name not in paths:
         near = get_close_matches(name, paths, n=3, cutoff=0.3)

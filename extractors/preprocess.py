@@ -124,7 +124,9 @@ def _interpolate(
     """Frames of another size (height, width), or enlarged by a factor; within one grey level of PIL's.
 
     On a GPU, or where it is asked for, in float32, rounded. On a CPU in fixed point, as PIL does it but with
-    fewer bits: of white noise, 5 in 10^8 values are two grey levels away (measured on 8 * 10^9).
+    fewer bits: of white noise, 5 in 10^8 values are two grey levels away (measured on 8 * 10^9), of edges
+    at the worst ratios 1 in 10^6 (128 to 224 px) and 4 in 10^7 (288 to 256 px). In float32 none is, but it
+    takes 9 times as long (240 to 256 px).
     """
     in_float32 = rgb_NHWC.is_cuda if in_float32 is None else in_float32
     x_NCHW = rgb_NHWC.permute(0, 3, 1, 2)  # channels-last strides: the fast path, no copy

@@ -22,7 +22,8 @@ from torchvision.models.optical_flow._utils import make_coords_grid, upsample_fl
 from torchvision.models.optical_flow.raft import ConvGRU, CorrBlock
 
 from extractors.flow_config import RAFTConfig
-from extractors.precision import computing_in, named
+from extractors.identities import of_raft
+from extractors.precision import computing_in
 from extractors.raft_checkpoint import load_raft_state
 from extractors.weights import load_weights
 
@@ -41,7 +42,8 @@ class Correlation(CorrBlock):
 
     def index_pyramid(self, centroids_coords: Tensor) -> Tensor:
         """Correlations around the given coordinates (N, 2, h, w)."""
-        with torch.autocast(centroids_coords.device.type, enabled=False):
+        device = centroids_coords.device
+        with torch.autocast(device.type, enabled=False), device:  # what it makes is made there, not copied
             return super().index_pyramid(centroids_coords.float())
 
 
@@ -98,20 +100,13 @@ class FlowNetwork:
         flow_N2HW = flow_N2HW[..., top : height - bottom, left : width - right]
         if enlarged != size:
             flow_N2HW = F.interpolate(flow_N2HW, size, mode="bilinear", align_corners=False)
-            ratio = [size[1] / enlarged[1], size[0] / enlarged[0]]
-            flow_N2HW = flow_N2HW * flow_N2HW.new_tensor(ratio).view(2, 1, 1)
+            x_NHW, y_NHW = flow_N2HW.unbind(1)
+            flow_N2HW = torch.stack([x_NHW * (size[1] / enlarged[1]), y_NHW * (size[0] / enlarged[0])], 1)
         return flow_N2HW.permute(0, 2, 3, 1)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
-        config = self.config
-        return {
-            "variant": config.variant,
-            "weights": self.weights_sha256,
-            "updates": config.updates,
-            "arithmetic": config.arithmetic,
-            "precision": named(config.precision),
-        }
+        """See `identities`."""
+        return of_raft(self.config, {self.config.weights: self.weights_sha256}.__getitem__)
 
 
 def enlarged_size(size: tuple[int, ...]) -> tuple[int, int]:
@@ -183,7 +178,7 @@ def _reordered_updates(raft: RAFT, hidden: Tensor, context: Tensor, updates: int
 def _grid(hidden_NChw: Tensor) -> Tensor:
     """Pixel coordinates (N, 2, h, w): float32 also where the network is not."""
     pairs, _, height, width = hidden_NChw.shape
-    return make_coords_grid(pairs, height, width).to(hidden_NChw.device)
+    return make_coords_grid(pairs, height, width, str(hidden_NChw.device))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from torch import Tensor
 from extractors.base import Window
 from extractors.i3d import I3DConfig
 from extractors.i3d_encoder import I3DEncoder
-from extractors.preprocess import INTERPOLATION, center_crop, resize
+from extractors.identities import of_rgb
+from extractors.preprocess import center_crop, resize
 
 if TYPE_CHECKING:  # who sees whole frames needs nothing of detectors
     from extractors.person_crops import PersonCrops
@@ -59,11 +60,11 @@ class I3DRGB:
         return lambda x_N: push(_scaled(x_N.to(self.device)))
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
-        config = {**self.config.identity(), "weights": self.weights_sha256}
+        """See `identities`."""
+        loaded = {self.config.weights: self.weights_sha256}
         if self._persons:
-            config["person"] = self._persons.identity()
-        return {"name": self.name, "version": 1, "network": "i3d", "interpolation": INTERPOLATION, **config}
+            loaded.update(self._persons.loaded)
+        return of_rgb(self.config, loaded.__getitem__)
 
 
 def _scaled(rgb: Tensor) -> Tensor:

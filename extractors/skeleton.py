@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from extractors.gcn import GraphConvNet, build_graph_network
+from extractors.identities import of_skeleton
 from extractors.precision import exact
 from extractors.skeleton_config import SkeletonConfig
 from extractors.skeleton_input import (
@@ -78,8 +79,8 @@ class SkeletonFeatures:
         return torch.cat([map_NCJ[..., joints].mean(-1) for joints in PARTS], dim=1)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes the numbers, as JSON. The weights count by content, not by name."""
-        return {"name": self.name, "version": 1, **self.config.identity(), "weights": self.weights_sha256}
+        """See `identities`."""
+        return of_skeleton(self.config, {self.config.weights: self.weights_sha256}.__getitem__)
 
 
 def build_graph(config: SkeletonConfig) -> GraphConvNet:

@@ -101,15 +101,20 @@ class JointStream:
             height, width = rgb_NHWC.shape[1:3]
             self._size = (width, height)
             self._tracker = Tracker(width, height, self._estimator.config.max_gap)
-        for persons in self._estimator.poses(rgb_NHWC, self._find(rgb_NHWC)):
-            self._persons.append(persons)
-            self._ids.append(self._tracker.update(persons))
+        self._follow()  # those found before: a GPU has other streams' work to do meanwhile
+        self._persons += self._estimator.poses(rgb_NHWC, self._find(rgb_NHWC))
 
     def finish(self) -> Joints:
         """After the last frame: all of them."""
         if self._tracker is None:
             raise ValueError("no frame was seen: a video has at least one")
+        self._follow()
         return to_arrays(self._persons, self._ids, *self._size)
+
+    def _follow(self) -> None:
+        """Number everyone who has no number yet."""
+        assert self._tracker is not None
+        self._ids += [self._tracker.update(persons) for persons in self._persons[len(self._ids) :]]
 
     def _find(self, rgb_NHWC: Tensor) -> list[np.ndarray]:
         """Boxes (P, 5) of each frame: found in every `detect_every`-th of the video, held in between."""

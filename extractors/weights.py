@@ -32,6 +32,7 @@ __all__ = [
     "load_weights",
     "search_folders",
     "verify",
+    "weights_sha256",
 ]
 
 logger = logging.getLogger(__name__)
@@ -119,6 +120,14 @@ def load_weights(name: str, progress: Progress | None = None) -> LoadedWeights:
     if entry is not None and entry.warning:
         logger.warning("%s: %s", path, entry.warning)
     return loaded
+
+
+def weights_sha256(name: str) -> str:
+    """Of the file that `load_weights` loads: found or fetched, and verified, but not read."""
+    path = fetch_weights([name])[name]
+    if (entry := FILES.get(name)) is not None:
+        verify(path, entry.digest)
+    return file_digest(path, "sha256")
 
 
 def verify(path: Path, digest: str | None) -> None:

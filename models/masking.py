@@ -3,6 +3,8 @@
 Shapes: B videos, T steps (padded), D feature size.
 """
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -27,8 +29,15 @@ class Standardise(nn.Module):
 
     def fit(self, x_ND: Tensor) -> None:
         """Take the statistics of N real steps; a channel that never changes is only centred."""
-        std = x_ND.double().std(dim=0, correction=0)
-        self.mean.copy_(x_ND.double().mean(dim=0))
+        self.fit_parts(lambda: [x_ND])
+
+    def fit_parts(self, parts: Callable[[], Iterable[Tensor]]) -> None:
+        """The same of steps (N, D) that come in parts, twice: only one has to be in memory at a time."""
+        zero = torch.zeros_like(self.mean, dtype=torch.float64)
+        count = sum(len(part_ND) for part_ND in parts())
+        mean = sum((part_ND.double().sum(0) for part_ND in parts()), zero) / count
+        std = (sum(((part_ND.double() - mean).square().sum(0) for part_ND in parts()), zero) / count).sqrt()
+        self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
 
     def forward(self, x_BTD: Tensor) -> Tensor:

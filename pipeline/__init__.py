@@ -10,7 +10,8 @@ D feature size, K classes.
 
 All take `videos` (files, folders, or .txt/.csv lists), `out` (the folder of results), and by name:
 `annotations` (labels: our CSV, or a data set's file), `preset` and `config` (settings: a preset's name, a
-file), `overrides` ("a.b=c" each, as `--set` takes them), `device` ("auto", "cpu", "cuda:0"), `quiet`. Wrong
+file), `overrides` ("a.b=c" each, as `--set` takes them), `device` ("auto", "cpu", "cuda:0"), `quiet`,
+`engine` (where features are made, such as `pipeline.engines.EngineOptions("processes", workers=4)`). Wrong
 use raises ValueError before any work; a video that cannot be done is left out of what is
 returned and named in OUT/failures.jsonl.
 """
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint
+    from pipeline.engines import EngineOptions
     from pipeline.tracks import FeatureTrack, ScoreTrack
 
 __all__ = ["Settings", "extract", "run", "score", "train"]
@@ -36,6 +38,7 @@ class Settings(TypedDict, total=False):
     overrides: Sequence[str]
     device: str
     quiet: bool
+    engine: "EngineOptions"
 
 
 def extract(

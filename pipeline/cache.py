@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.files import digest, read_json, write_atomic, write_json
-from pipeline.timeline import Clock
+from pipeline.timeline import Clock, step_sec
 from pipeline.tracks import FeatureTrack
 
 if TYPE_CHECKING:  # RGB alone needs nothing of skeletons
@@ -89,12 +89,13 @@ class CachedFile(ABC):
     def _parse(self, data: bytes, record: Record) -> Any:
         """The product from its bytes and its record; any error of reading where they do not fit."""
 
-    def _write(self, data: bytes, record: Record) -> None:
-        """The product, then its record: whoever finds the record finds the whole product."""
+    def _write(self, data: bytes, record: Record) -> Record:
+        """The product, then its record, which is returned: whoever finds it finds the whole product."""
         self.record_path.unlink(missing_ok=True)  # of an older product under the same name
         write_atomic(self.path, lambda file: file.write(data))
         record = {"key": self.key, "data_sha256": hashlib.sha256(data).hexdigest(), **record}
         write_json(self.record_path, {**record, _RECORD_SHA256: digest(record)})
+        return record
 
 
 def record_is_whole(record: Record) -> bool:
@@ -130,12 +131,56 @@ class FeatureFile(CachedFile):
         """See CachedFile."""
         return super().load()
 
+    def map(self) -> "tuple[MappedTrack, Record]":
+        """As `load`, every byte verified; but the features stay in their file."""
+        state = _state(self.path)
+        track, record = self.load()
+        return MappedTrack(self, record["data_sha256"], track.center_sec_T, track.clock, state), record
+
     def _parse(self, data: bytes, record: Record) -> FeatureTrack:
         array = np.load(io.BytesIO(data), allow_pickle=False)
         if list(array.shape) != record["shape"]:
             raise ValueError(f"shape is {array.shape}, its record says {record['shape']}")
         centers = np.asarray(record["centers_sec"], dtype=np.float64)
         return FeatureTrack(array, centers, Clock.from_json(record["clock"]))
+
+
+@dataclass(frozen=True)
+class MappedTrack:
+    """Features in their file, mapped into memory for as long as someone holds them; see `tracks.Track`."""
+
+    file: FeatureFile
+    data_sha256: str
+    center_sec_T: np.ndarray
+    clock: Clock
+    state: tuple[int, ...]  # of the file when it was verified
+
+    @property
+    def data_TD(self) -> np.ndarray:
+        """float32; what is written to it is not kept. CacheError where the file became another one."""
+        try:
+            if _state(self.file.path) == self.state:
+                return np.load(self.file.path, mmap_mode="c", allow_pickle=False)
+        except OSError as error:
+            raise CacheError(f"{self.file.path}: {error.strerror}; run extract again") from error
+        track, record = self.file.load()
+        if record["data_sha256"] != self.data_sha256:
+            raise CacheError(f"{self.file.path}: was made anew while it was in use; run again")
+        return track.data_TD
+
+    @property
+    def step_sec_T(self) -> np.ndarray:
+        """See `FeatureTrack`."""
+        return step_sec(self.center_sec_T, self.clock)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Changes with the content, unless someone sees to it that it does not."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()  # who reads it next says so
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class JointFile(CachedFile):
@@ -150,8 +195,8 @@ class JointFile(CachedFile):
         key = digest({"video": video_sha256, "pose": pose, "decode": decode})
         return cls(out / "joints" / folder / f"{video}.npz", key)
 
-    def save(self, track: "JointTrack", about: dict[str, Any]) -> None:
-        """Write the joints; `about` goes into the record."""
+    def save(self, track: "JointTrack", about: dict[str, Any]) -> Record:
+        """Write the joints; `about` goes into the record, which is returned."""
         found, buffer = track.joints, io.BytesIO()
         np.savez_compressed(
             buffer,
@@ -160,7 +205,7 @@ class JointFile(CachedFile):
             boxes=found.boxes_SM5,
             size=np.array([found.width, found.height]),
         )
-        self._write(buffer.getvalue(), {"clock": track.clock.to_json(), **about})
+        return self._write(buffer.getvalue(), {"clock": track.clock.to_json(), **about})
 
     def load(self) -> "tuple[JointTrack, Record]":
         """See CachedFile."""

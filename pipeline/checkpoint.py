@@ -2,6 +2,7 @@
 
 import io
 import json
+import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipeline.sealed import check_seal, is_sealed, write_sealed
 
 FORMAT = 2
 _UNSEALED = 1  # what earlier versions wrote; otherwise the same
+_MOST_BYTES = 4 << 30  # of a file: ten times the largest of our models at its default size
 
 
 class CheckpointError(ValueError):
@@ -84,7 +86,7 @@ class Checkpoint:
     def load(cls, path: Path) -> "Checkpoint":
         """CheckpointError for anything that is not a whole checkpoint of ours; no code of the file is run."""
         try:
-            values = _read(path.read_bytes())
+            values = _read(_bytes(path))
         except FileNotFoundError as error:
             raise CheckpointError(f"{path}: no such checkpoint") from error
         except Exception as error:  # a dozen kinds were seen of damaged files
@@ -105,6 +107,16 @@ class Checkpoint:
                 f"{path}: its weights and settings do not fit: {_first_line(error)}"
             ) from error
         return checkpoint
+
+
+def _bytes(path: Path) -> bytes:
+    """All of a file; ValueError for what has no end, or would fill the memory."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file; expected one such as OUT/checkpoints/vanilla.ckpt")
+    if status.st_size > _MOST_BYTES:
+        raise ValueError(f"{status.st_size >> 30} GiB; no model of ours has more than {_MOST_BYTES >> 30}")
+    return path.read_bytes()
 
 
 def _read(data: bytes) -> Any:

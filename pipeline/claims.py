@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,20 +59,37 @@ class Claims:
 
         What the other made meanwhile is the caller's to look for.
         """
+        for name, claim in self.offered(kind, names, say):
+            with claim:
+                yield name
+
+    def offered(
+        self,
+        kind: str,
+        names: Sequence[str],
+        say: Callable[[str], object] = lambda _: None,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> Iterator[tuple[str, ExitStack]]:
+        """As `each`, but a claim is given back when its holder closes it, whenever and in whatever thread.
+
+        `pause` is how one waits for others; a true answer ends it.
+        """
         waiting, said = list(names), False
         while waiting:
             left = []
             for name in waiting:
-                with self._attempt(kind, name) as ours:
-                    if ours:
-                        yield name
-                    else:
-                        left.append(name)
+                claim = ExitStack()
+                if claim.enter_context(self._attempt(kind, name)):
+                    yield name, claim
+                else:
+                    claim.close()
+                    left.append(name)
             if len(left) == len(waiting):
                 if not said:
                     say(f"  {kind}: waiting for another process, which works on {_shown(left)}")
                     said = True
-                time.sleep(_LOOK_SEC)
+                if pause(_LOOK_SEC):
+                    return
             waiting = left
 
     @contextmanager
@@ -85,6 +102,10 @@ class Claims:
         finally:
             each.close()
 
+    def seems_free(self, kind: str, name: str) -> bool:
+        """Whether nobody has claimed it, at a glance."""
+        return not self._path(kind, name).exists()
+
     def let_go(self) -> None:
         """Remove what a signal kept from being released: it may come between any two steps."""
         for path in self._folder.glob("*"):
@@ -96,7 +117,7 @@ class Claims:
     @contextmanager
     def _attempt(self, kind: str, name: str) -> Iterator[bool]:
         """Whether the claim is ours, now and until the end of the block."""
-        path = self._folder / f"{digest([kind, name])[:32]}.claim"
+        path = self._path(kind, name)
         handle = self._take(path, {"kind": kind, "name": name})
         if handle is None:
             yield False
@@ -108,6 +129,9 @@ class Claims:
             yield True
         finally:
             self._release(handle, path)
+
+    def _path(self, kind: str, name: str) -> Path:
+        return self._folder / f"{digest([kind, name])[:32]}.claim"
 
     def _take(self, path: Path, about: dict[str, Any]) -> int | None:
         """A locked descriptor of a claim that is ours, None where another has it."""

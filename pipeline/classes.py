@@ -20,6 +20,7 @@ from extractors.weights import LoadedWeights, load_weights
 from pipeline.config import ClassSet, RunConfig
 from pipeline.datasets.action_json import CHARADES_CLASSES
 from pipeline.inputs import UsageError
+from pipeline.settings_file import read_text
 from pipeline.tracks import FeatureTrack
 
 _LAYERS = ("logits.conv3d", "conv3d_0c_1x1.conv3d")  # of the two public layouts
@@ -98,8 +99,8 @@ def load_classifier(
 
 def _read_names(path: Path, count: int) -> tuple[str, ...]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read as a list of classes in UTF-8 ({error})") from error
     if len(lines) != count:
         raise UsageError(f"{path}: names {len(lines)} classes, the weights have {count}; expected one a line")

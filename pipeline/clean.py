@@ -2,8 +2,8 @@
 
 In use is what the run in OUT/run.json would find there: of each of its videos the features and joints of its
 settings, the scores of its models, and these models. Folders of a modality whose networks cannot be built
-here (no weights, no mmpose) are kept: nobody can say whether they are its own. Only the folders that augrgb
-makes are looked at; other files in OUT are left alone.
+here (no weights, no mmpose) are kept: nobody can say whether they are its own. Nothing is fetched. Only the
+folders that augrgb makes are looked at; other files in OUT are left alone.
 """
 
 import shutil
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from extractors.weights import find_weights
 from pipeline.checkpoint import Checkpoint, CheckpointError
 from pipeline.claims import someone_works, sweep
 from pipeline.classifier import classifier_name
@@ -18,7 +19,7 @@ from pipeline.inputs import UsageError
 from pipeline.job import Job
 from pipeline.lineup import TWO_STREAM
 from pipeline.plans import run_plans
-from pipeline.recipe import MODALITIES, Recipe
+from pipeline.recipe import MODALITIES, Recipe, needed_weights
 from pipeline.request import request
 from pipeline.training import checkpoint_path
 
@@ -43,7 +44,8 @@ def find_unused(out: Path) -> list[Unused]:
         raise UsageError(f"{out}: no run.json; expected the folder of results of an earlier run")
     if someone_works(out):
         raise UsageError(f"{out}: a process works on it; wait until it is done")
-    job = request(None, out, remember=True, quiet=True, device="cpu").job
+    # with features: without, the classifier of public weights would be made, and for that fetched
+    job = request(None, out, features=MODALITIES, remember=True, quiet=True, device="cpu").job
     used = {path.absolute() for path in _used(job)}
     found: list[Unused] = []
     for kind in _KINDS:
@@ -85,9 +87,8 @@ def _features(job: Job, modality: str, names: list[str]) -> Iterator[Path]:
     there = list((job.out / "features").glob(f"{modality}-*"))
     if not there:
         return
-    try:
-        recipe = Recipe.build(job.config, (modality,), job.progress, job.device)
-    except (ValueError, ImportError, OSError):
+    recipe = _recipe(job, modality)
+    if recipe is None:
         yield from there
         if modality == "skeleton":
             yield job.out / "joints"
@@ -98,6 +99,16 @@ def _features(job: Job, modality: str, names: list[str]) -> Iterator[Path]:
         for file in [*files, *([joints] if joints else [])]:
             yield file.path
             yield file.record_path
+
+
+def _recipe(job: Job, modality: str) -> Recipe | None:
+    """How the run makes features of a modality; None where that cannot be said without fetching anything."""
+    try:
+        if None in map(find_weights, needed_weights(job.config, (modality,))):
+            return None
+        return Recipe.build(job.config, (modality,), job.progress, job.device)
+    except (ValueError, ImportError, OSError):
+        return None
 
 
 def _training(out: Path, model: str) -> Iterator[Path]:

@@ -14,14 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli_annotate import annotate
+from pipeline.cli_bench import bench
 from pipeline.cli_benchmark import benchmark
 from pipeline.cli_checks import compare_features, verify
 from pipeline.cli_clean import clean
-from pipeline.cli_errors import errors, stop
+from pipeline.cli_errors import errors
 from pipeline.cli_export import evaluate_events, export
+from pipeline.cli_report import report
 from pipeline.cli_weights import app as weights
 
 if TYPE_CHECKING:
+    from pipeline.engines import EngineOptions
     from pipeline.request import Request
 
 app = typer.Typer(
@@ -59,7 +63,7 @@ Model = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", help="Complete settings by name; see `augrgb presets`. [default: kinetics]"),
+    typer.Option("--preset", help="Complete settings by name; see `augrgb presets`. (default: kinetics)"),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings from a saved run.json or a YAML file.")
@@ -94,7 +98,7 @@ Precision = Annotated[
     typer.Option(
         "--precision",
         help="What networks make features in: 32, bf16 (fast on new CPUs and GPUs), 16-mixed (GPUs), or "
-        "auto, which is 32 everywhere. Features of each are kept apart. [default: auto]",
+        "auto, which is 32 everywhere. Features of each are kept apart. (default: auto)",
     ),
 ]
 ShowDrift = Annotated[
@@ -108,6 +112,27 @@ Protocols = Annotated[
         "--protocols",
         help="What to evaluate by, the report's headline first: frame_map/all,charades_localize_25, or the "
         "beginning of several, such as event_map. Left out: what the data set's figures are published by.",
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="Where features are made: local (this process), processes (several of this machine), or ray "
+        "(the cluster that RAY_ADDRESS names; without it, this machine).",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Of processes and ray. (default: one per GPU, else one per core; ray: what has room)",
+    ),
+]
+GpusPerWorker = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus-per-worker", help="A part of one, such as 0.5, or 0. (default: 1 where there are GPUs)"
     ),
 ]
 Fast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first video that cannot be done.")]
@@ -129,6 +154,9 @@ def run(
     precision: Precision = None,
     show_drift: ShowDrift = False,
     device: Device = "auto",
+    engine: Engine = "local",
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
     fail_fast: Fast = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -143,7 +171,7 @@ def run(
     }
     overrides = _overrides(overrides, teachers, distill_unlabelled, protocols)
     settings |= {"overrides": [*_precision(precision), *overrides], "device": device}
-    settings["fail_fast"] = fail_fast
+    settings |= {"fail_fast": fail_fast, "engine": _engine(engine, workers, gpus_per_worker)}
     command = commands.dry_run if dry_run else partial(commands.run, drift=show_drift)
     _execute(command, videos, out, settings)
 
@@ -161,6 +189,9 @@ def extract(
     precision: Precision = None,
     show_drift: ShowDrift = False,
     device: Device = "auto",
+    engine: Engine = "local",
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
     fail_fast: Fast = False,
 ) -> None:
     """Features of every video, cached in OUT/features; what skeletons are made of, in OUT/joints."""
@@ -169,6 +200,7 @@ def extract(
     settings: dict[str, Any] = {"preset": preset, "config": config, "device": device, "fail_fast": fail_fast}
     settings["overrides"] = [*_precision(precision), *(overrides or ())]
     settings["features"] = [name.strip() for name in features.split(",")]
+    settings["engine"] = _engine(engine, workers, gpus_per_worker)
     show = show_classes or class_names is not None
     command = partial(commands.extract, show_classes=show, class_names=class_names, drift=show_drift)
     _execute(command, videos, out, settings)
@@ -237,19 +269,7 @@ def evaluate(
     _execute(commands.evaluate, videos, out, {**settings, "device": "cpu", "remember": True})
 
 
-@app.command()
-def report(
-    out: Annotated[Path | None, typer.Argument(help="Folder of results.")] = None,
-    out_option: Annotated[Path | None, typer.Option("--out", "-o", help="The same, as an option.")] = None,
-) -> None:
-    """OUT/report/index.html: one page, offline, from what OUT holds."""
-    from pipeline import commands
-
-    folder = out or out_option
-    if folder is None or (out and out_option):
-        stop(2, "give the folder of results once: augrgb report OUT")
-    else:
-        _execute(commands.report, None, folder, {"device": "cpu", "remember": True})
+app.command()(report)
 
 
 @app.command()
@@ -302,16 +322,20 @@ def presets(
         from pipeline.presets import PRESETS
 
         if name is not None:
-            typer.echo(yaml.safe_dump(to_values(load_config(name)), sort_keys=False), nl=False)
+            values = to_values(load_config(name))
+            del values["flow"]["i3d"]["person"]  # in use by rgb alone: flow is of whole frames
+            typer.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
             return
         for preset, build in PRESETS.items():
             typer.echo(f"{preset:12} {(build.__doc__ or '').splitlines()[0]}")
 
 
+app.command()(annotate)
 app.command()(verify)
 app.command()(clean)
 app.command()(compare_features)
 app.command()(benchmark)
+app.command()(bench)
 app.command()(export)
 app.command()(evaluate_events)
 
@@ -339,6 +363,13 @@ def _precision(name: str | None) -> list[str]:
     from pipeline.precision import as_overrides
 
     return as_overrides(name) if name is not None else []
+
+
+def _engine(name: str, workers: int | None, gpus_per_worker: float | None) -> "EngineOptions":
+    from pipeline.engines import EngineOptions
+
+    with errors():
+        return EngineOptions(name, workers, gpus_per_worker)
 
 
 def _execute(

@@ -24,7 +24,7 @@ def benchmark(
         list[Path] | None, typer.Argument(help="Files, folders (recursive), or .txt/.csv lists.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of results. [default: runs/benchmark/NAME]")
+        Path | None, typer.Option("--out", "-o", help="Folder of results. (default: runs/benchmark/NAME)")
     ] = None,
     annotations: Annotated[
         Path | None, typer.Option("--annotations", "-a", help="Labels, as `augrgb run` takes them.")
@@ -41,16 +41,16 @@ def benchmark(
         float | None, typer.Option(help="Their rate, where the annotations do not say how long videos are.")
     ] = None,
     rows: Annotated[
-        str | None, typer.Option(help="Rows by commas; none: the label curve alone. [default: all there are]")
+        str | None, typer.Option(help="Rows by commas; none: the label curve alone. (default: all there are)")
     ] = None,
     teachers: Annotated[
         str | None, typer.Option(help="Modalities that teach: flow, skeleton or flow,skeleton; none.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Seeds 0, 1, ... [default: 3; practice 5; folder 1]")
+        int | None, typer.Option(help="Seeds 0, 1, ... (default: 3; practice 5; folder 1)")
     ] = None,
     folds: Annotated[
-        int | None, typer.Option(help="Of a folder; 0: the subsets of its annotations. [default: 5]")
+        int | None, typer.Option(help="Of a folder; 0: the subsets of its annotations. (default: 5)")
     ] = None,
     group_by: Annotated[
         str | None,
@@ -61,7 +61,7 @@ def benchmark(
     ] = None,
     draws: Annotated[int, typer.Option(help="Which videos are labelled is drawn so many times.")] = 3,
     protocols: Annotated[
-        str | None, typer.Option(help="By commas, the headline first. [default: those of the data set]")
+        str | None, typer.Option(help="By commas, the headline first. (default: those of the data set)")
     ] = None,
     samples: Annotated[int, typer.Option(help="Draws of the test videos for intervals; 0: none.")] = 1000,
     preset: Annotated[str | None, typer.Option(help="Another recipe than the benchmark's.")] = None,
@@ -76,7 +76,7 @@ def benchmark(
     ] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, or cuda[:i].")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(help="Processes that train, one thread each. [default: cores; on a GPU 1]")
+        int | None, typer.Option(help="Processes that train, one thread each. (default: cores; on a GPU 1)")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is there and what is to do.")] = False,
 ) -> None:

@@ -26,8 +26,8 @@ def verify(
         float | None,
         typer.Option(
             min=0.0,
-            help="Largest difference in units of a row's largest number. [default: 1e-4; flow 1e-3; half "
-            "precision, or features made on a GPU and verified on a CPU, or the other way round, 3e-2]",
+            help="Largest difference in units of a row's largest number (default: 1e-4; flow 1e-3; half "
+            "precision, or features made on a GPU and verified on a CPU, or the other way round, 3e-2)",
         ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, or cuda[:i].")] = "auto",

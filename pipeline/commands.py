@@ -13,10 +13,9 @@ from pipeline.claims import sweep
 from pipeline.classes import class_lines, load_classifiers
 from pipeline.classifier import keep_classifier
 from pipeline.drift import show_drift
+from pipeline.engines.driver import extract as extract_stage
 from pipeline.evaluate import evaluate as evaluate_stage
-from pipeline.evaluate import metrics_table, step_times
-from pipeline.extraction import extract as extract_stage
-from pipeline.files import read_json
+from pipeline.evaluate import metrics_table, saved_metrics, step_times
 from pipeline.inputs import UsageError
 from pipeline.job import Job, StageResult, WorkStopped
 from pipeline.lineup import Lineup
@@ -48,7 +47,7 @@ def run(request: Request, *, drift: bool = False) -> "dict[str, ScoreTrack]":
     with _working(request) as job:
         if drift:
             show_drift(job, recipe)
-        features = extract_stage(job, recipe)
+        features = extract_stage(job, recipe, request.engine)
         task = _checked(job, task, features)
         if request.checkpoint:
             lineup = request.lineup()
@@ -57,7 +56,7 @@ def run(request: Request, *, drift: bool = False) -> "dict[str, ScoreTrack]":
             lineup = Lineup(train_stage(job, task, features))
         scores = _score(job, lineup, task, features)
         metrics = evaluate_stage(job, task, scores, step_times(features)) if task else {}
-        _report(job, task, lineup, scores[lineup.final], features, metrics)
+        _report(job, task, lineup, scores, features, metrics)
     return scores[lineup.final]
 
 
@@ -74,7 +73,7 @@ def extract(
     with _working(request) as job:
         if drift:
             show_drift(job, recipe)
-        features = extract_stage(job, recipe)
+        features = extract_stage(job, recipe, request.engine)
         for video, files in features.files.items() if shown else ():
             tracks = {name: file.load()[0] for name, file in files.items() if file.record()}
             for line in class_lines(shown, tracks, video):
@@ -121,15 +120,15 @@ def evaluate(request: Request) -> dict[str, Any]:
         return metrics
 
 
-def report(request: Request) -> Path:
-    """The page, from what OUT holds."""
+def report(request: Request, *, previews: bool = True) -> Path:
+    """The page, from what OUT holds; `previews` as in `make_page`."""
     task, lineup, recipe = request.task(), request.lineup(), request.recipe()
     with _working(request) as job:
         features = _cached(job, recipe)
         task = _checked(job, task, features)
-        metrics = read_json(job.out / "metrics.json")
-        scores = _saved(job, lineup, features)[lineup.final]
-        return _report(job, task, lineup, scores, features, metrics)
+        metrics = saved_metrics(job)
+        scores = _saved(job, lineup, features)
+        return _report(job, task, lineup, scores, features, metrics, previews=previews)
 
 
 def dry_run(request: Request) -> None:
@@ -248,15 +247,15 @@ def _report(
     job: Job,
     task: Task | None,
     lineup: Lineup,
-    scores: "Mapping[str, ScoreTrack]",
+    scores: "Mapping[str, Mapping[str, ScoreTrack]]",
     features: Features,
     metrics: Mapping[str, Any],
+    *,
+    previews: bool = False,
 ) -> Path:
     from pipeline.page import make_page  # plotly takes a while to import
 
-    modality = next(iter(lineup.models[lineup.final].features))
-    records = {video: features.files[video][modality].record() or {} for video in scores}
-    page = make_page(job, task, lineup.models, scores, records, metrics)
+    page = make_page(job, task, lineup, scores, features, metrics, previews=previews)
     if table := metrics_table(metrics):
         job.progress.console.print(table)
     return page

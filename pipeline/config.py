@@ -6,6 +6,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -216,7 +217,7 @@ def from_values(values: dict[str, Any]) -> RunConfig:
     if name := not_finite(values):
         raise ConfigError(f"settings: {name} is not a finite number")
     try:
-        return TypeAdapter(_strict(RunConfig)).validate_python(values)
+        return _adapter().validate_python(values)
     except ValidationError as error:
         problems = "; ".join(
             _problem(e["loc"], e["msg"], e["input"]) for e in error.errors()[:_MOST_PROBLEMS]
@@ -240,7 +241,7 @@ def complete(values: Mapping[str, Any], source: str) -> RunConfig:
 
 def to_values(config: RunConfig) -> dict[str, Any]:
     """Plain values for JSON: the inverse of `from_values`."""
-    return TypeAdapter(RunConfig).dump_python(config, mode="json")
+    return _adapter().dump_python(config, mode="json")
 
 
 def _problem(place: tuple[int | str, ...], message: str, found: Any) -> str:
@@ -248,6 +249,12 @@ def _problem(place: tuple[int | str, ...], message: str, found: Any) -> str:
     where = "".join(f"{name}." for name in place)[:-1]
     text = f"{where}: {brief(message)}" if where else brief(message)
     return text if isinstance(found, Mapping) else f"{text}, got {shown(found)}"
+
+
+@cache
+def _adapter() -> TypeAdapter[RunConfig]:
+    """Kept: to build it takes eighty times as long as to check settings with it."""
+    return TypeAdapter(_strict(RunConfig))
 
 
 def _strict(kind: type[RunConfig]) -> type[RunConfig]:

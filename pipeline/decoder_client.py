@@ -46,15 +46,22 @@ class ChildDied(Exception):
     """The decoder process ended without a word; the message says how."""
 
 
+class NoLongerWanted(Exception):
+    """Another thread does not want the frames any more."""
+
+
 class DecoderProcess:
     """A child process that reads one video.
 
     `waited_sec` is how long it was waited for, others for the same video included; `peak_bytes`, once
-    it is closed, the most memory that it held.
+    it is closed, the most memory that it held. Once `stop` is set, from whatever thread, nothing is waited
+    for: `NoLongerWanted`.
     """
 
-    def __init__(self, path: Path, limits: DecodeLimits, waited_sec: float = 0.0) -> None:
-        self._limits = limits
+    def __init__(
+        self, path: Path, limits: DecodeLimits, waited_sec: float = 0.0, stop: threading.Event | None = None
+    ) -> None:
+        self._limits, self._stop = limits, stop
         self.waited_sec = waited_sec
         self.peak_bytes = 0
         memory_fd = Ring.create_file()
@@ -100,6 +107,8 @@ class DecoderProcess:
 
     def _wait(self) -> bool:
         """Wait a moment for a message; whether there is one."""
+        if self._stop is not None and self._stop.is_set():
+            raise NoLongerWanted
         if self.waited_sec > self._limits.deadline_sec:
             raise ChildLate(f"its frames were waited for {self._limits.deadline_sec:g} s")
         began = time.monotonic()

@@ -45,7 +45,7 @@ class DenseStream:
         missing = max(clip.stop for clip in self._clips) - received
         self._held.extend(self._held[-1:] * missing)
         self._flush(len(self._held))
-        return torch.cat([row for clip in self._clips for row in clip.rows]).numpy()
+        return torch.cat([row for clip in self._clips for row in clip.rows]).cpu().numpy()
 
     def _take(self, products: Sequence[Tensor]) -> None:
         self._held.extend(products)
@@ -68,7 +68,7 @@ class _Clip:
 
     def __init__(self, extractor: DenseExtractor, start: int, stop: int) -> None:
         self.start, self.stop = start, stop
-        self.rows: list[Tensor] = []  # (t, D) each, on the host
+        self.rows: list[Tensor] = []  # (t, D) each
         self._extractor = extractor
         self._missing = stop - start
         self._push: Callable[[Tensor], Tensor] | None = None
@@ -78,7 +78,7 @@ class _Clip:
         if len(products_N) == 0:
             return
         self._push = self._push or self._extractor.begin(self.stop - self.start)
-        self.rows.append(self._push(products_N).cpu())
+        self.rows.append(self._push(products_N))
         self._missing -= len(products_N)
         if self._missing == 0:
             self._push = None  # and what the network held for it

@@ -20,6 +20,7 @@ from pipeline.files import digest, read_json, write_json
 from pipeline.job import Job
 from pipeline.products import Features
 from pipeline.protocols import Judgement, Truth, defaults, intervals, judge, resolve
+from pipeline.sums import CHANGED, changed, summed
 from pipeline.task import Task
 from pipeline.timeline import Clock, step_sec
 from pipeline.tracks import ScoreTrack
@@ -56,8 +57,10 @@ def evaluate(
             }
         )
         path = job.out / "metrics.json"
-        found = read_json(path)
-        if found.get("key") == key:
+        found, sums = read_json(path), job.out / "metrics.sha256"
+        if changed(sums):
+            job.progress.say(f"  made again: {path}: {CHANGED}")
+        elif found.get("key") == key and sums.is_file():
             result.cached = 1
             return found
         models: dict[str, dict[str, Any]] = {}
@@ -74,9 +77,18 @@ def evaluate(
                 for name in protocols
             }
         metrics = {"key": key, "models": models, "videos": videos, "missing": missing, "subset": "testing"}
-        write_json(path, metrics)
+        with summed(sums, [path.name]):
+            write_json(path, metrics)
         result.done = 1
     return metrics
+
+
+def saved_metrics(job: Job) -> dict[str, Any]:
+    """metrics.json as it was written; {} where there is none, and where it is damaged, which is said."""
+    if changed(job.out / "metrics.sha256"):
+        job.progress.say(f"  left out: {job.out / 'metrics.json'}: {CHANGED}; run evaluate again")
+        return {}
+    return read_json(job.out / "metrics.json")
 
 
 def step_times(features: Features) -> dict[str, np.ndarray]:

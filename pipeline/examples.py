@@ -3,8 +3,10 @@
 Shapes: T steps, D feature size, C size of the features before the classifier, K classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import overload
 
 import numpy as np
 import torch
@@ -46,8 +48,27 @@ class Teachers:
 class Examples:
     """Of one model."""
 
-    training: list[Example]  # those without labels come last
-    validation: list[Example]
+    training: Sequence[Example]  # those without labels come last
+    validation: Sequence[Example]
+
+
+class MadeWhenAsked(Sequence[Example]):
+    """Examples that are not kept: features stay in their files until a batch needs them."""
+
+    def __init__(self, makers: Sequence[Callable[[], Example]]) -> None:
+        self._makers = makers
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> "MadeWhenAsked": ...
+    def __getitem__(self, index: int | slice) -> "Example | MadeWhenAsked":
+        if isinstance(index, slice):
+            return MadeWhenAsked(self._makers[index])
+        return self._makers[index]()
 
 
 def make_examples(
@@ -74,11 +95,15 @@ def make_examples(
     if plan.method == "ensemble":
         taught = {video: _averaged(of) for video, of in taught.items()}
 
-    def labelled(part: Sequence[str]) -> list[Example]:
-        return [_labelled(task, video, tracks, plan, taught[video]) for video in part if video in taught]
+    def labelled(part: Sequence[str]) -> list[Callable[[], Example]]:
+        known = [video for video in part if video in taught]
+        return [partial(_labelled, task, video, tracks, plan, taught[video]) for video in known]
 
-    pseudo = [_unlabelled(video, tracks, plan, taught[video]) for video in joining if taught.get(video)]
-    return Examples([*labelled(split.training), *pseudo], labelled(split.validation))
+    joined = [video for video in joining if taught.get(video)]
+    pseudo = [partial(_unlabelled, video, tracks, plan, taught[video]) for video in joined]
+    return Examples(
+        MadeWhenAsked([*labelled(split.training), *pseudo]), MadeWhenAsked(labelled(split.validation))
+    )
 
 
 def _averaged(taught: Mapping[str, Teaching]) -> dict[str, Teaching]:

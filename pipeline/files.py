@@ -6,12 +6,16 @@ import json
 import os
 import secrets
 import sqlite3
+import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 _TMP = ".augrgb-tmp-"
+_SAVE_SEC = 1.0  # between two times that new hashes are kept
 
 
 def digest(value: Any) -> str:
@@ -112,57 +116,111 @@ class ContentHashes:
     """sha256 of videos, remembered by (path, size, modification time, inode); taken anew when any differs.
 
     Without a database nothing is remembered. One that is damaged is made anew, and one that cannot be used
-    (a full disk, a lock) does no harm: hashes are taken anew.
+    (a full disk, a lock) does no harm: hashes are taken anew. Any thread may ask. `say` is told of damage.
     """
 
-    def __init__(self, database: Path | None) -> None:
-        self._database = database
+    def __init__(self, database: Path | None, say: Callable[[str], object] = lambda _: None) -> None:
+        self._say, self._mutex = say, threading.Lock()
+        self._new: dict[str, tuple[Any, ...]] = {}  # rows not yet in the database
+        self._saved_at = float("-inf")
+        self._connection: sqlite3.Connection | None = None
         if database is None:
             return
         try:
-            self._make_table()
+            self._connection = self._open(database)
         except sqlite3.OperationalError:
-            self._database = None
-        except sqlite3.DatabaseError:  # damaged
+            return
+        except sqlite3.DatabaseError as error:
+            say(f"  made again: {database}: {error}")
             for path in (database, database.with_name(f"{database.name}-journal")):
                 path.unlink(missing_ok=True)
             with suppress(sqlite3.OperationalError):
-                self._make_table()
+                self._connection = self._open(database)
 
     def sha256(self, path: Path) -> str:
         """Hash of the file's content; OSError where it cannot be read."""
-        if self._database is None:
+        if self._connection is None:
             return file_sha256(path)
-        stat = path.stat()
-        name, state = str(path.resolve()), (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-        row = self._remembered(name)
-        if row is not None and row[:3] == state and row[4] == digest([name, *row[:4]]):
-            return row[3]
+        name, state = _name_and_state(path)
+        if known := self._known(name, state):
+            return known
         values = [name, *state, file_sha256(path)]
-        with suppress(sqlite3.OperationalError), self._connect() as connection:
-            connection.execute("REPLACE INTO contents VALUES (?, ?, ?, ?, ?, ?)", (*values, digest(values)))
+        with self._mutex:
+            self._new[name] = (*values, digest(values))
+        if time.monotonic() - self._saved_at > _SAVE_SEC:
+            self.save()
         return str(values[-1])
 
-    def _make_table(self) -> None:
-        with self._connect() as connection:
+    def save(self) -> None:
+        """Keep what is new; `sha256` does so now and then: a write per video would take long."""
+        if self._connection is None:
+            return
+        with suppress(sqlite3.DatabaseError), self._mutex, self._connection:
+            rows = list(self._new.values())
+            self._new.clear()
+            self._connection.executemany("REPLACE INTO contents VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._saved_at = time.monotonic()
+
+    def known(self, path: Path) -> str | None:
+        """What is remembered of the file as it is now; None where its content would have to be read."""
+        with suppress(OSError):
+            return self._known(*_name_and_state(path))
+        return None
+
+    def _known(self, name: str, state: tuple[int, int, int]) -> str | None:
+        row = self._row(name)
+        if row is None or row[:3] != state:
+            return None
+        if row[4] != digest([name, *row[:4]]):
+            self._say(f"  made again: the remembered hash of {name}: it changed since it was written")
+            return None
+        return str(row[3])
+
+    def _open(self, database: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(database, timeout=60, check_same_thread=False)
+        weakref.finalize(self, connection.close)
+        # What a power cut takes of it is taken anew.
+        connection.execute("PRAGMA synchronous = OFF")
+        with connection:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, "
                 "size INT, mtime_ns INT, inode INT, sha256 TEXT, row_sha256 TEXT)"
             )
-            if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError("damaged")
+        if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+            connection.close()
+            raise sqlite3.DatabaseError("damaged")
+        return connection
 
-    def _remembered(self, name: str) -> tuple[Any, ...] | None:
+    def _row(self, name: str) -> tuple[Any, ...] | None:
+        """Size, time, inode, hash of the file, hash of the row; None where there is none to be had."""
+        if self._connection is None:
+            return None
         query = "SELECT size, mtime_ns, inode, sha256, row_sha256 FROM contents WHERE path = ?"
-        with suppress(sqlite3.OperationalError), self._connect() as connection:
-            return connection.execute(query, (name,)).fetchone()
+        with suppress(sqlite3.DatabaseError), self._mutex:
+            if name in self._new:
+                return self._new[name][1:]
+            return self._connection.execute(query, (name,)).fetchone()
         return None
 
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        assert self._database is not None
-        with closing(sqlite3.connect(self._database, timeout=60)) as connection, connection:
-            yield connection
+
+def damage_of_hashes(database: Path) -> str | None:
+    """What is wrong with a memory of hashes, in a few words; None where nothing is, or there is none."""
+    if not database.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                return "damaged"
+            rows = connection.execute("SELECT * FROM contents")
+            changed = [row[0] for row in rows if row[-1] != digest(list(row[:-1]))]
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return f"what it says of {changed[0]} changed since it was written" if changed else None
+
+
+def _name_and_state(path: Path) -> tuple[str, tuple[int, int, int]]:
+    stat = path.stat()
+    return str(path.resolve()), (stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
 def _fsync_folder(folder: Path) -> None:

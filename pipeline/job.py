@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 
 from pipeline.claims import Claims
 from pipeline.config import RunConfig, to_values
+from pipeline.failed_elsewhere import FailedElsewhere
 from pipeline.files import ContentHashes, read_json, read_json_lines, write_atomic, write_json
 from pipeline.inputs import Source, UsageError
 from pipeline.labels import Annotations
@@ -86,7 +87,12 @@ class Job:
     @cached_property
     def hashes(self) -> ContentHashes:
         """Content hashes of the videos, remembered in OUT where that is there."""
-        return ContentHashes(self.out / "hashes.sqlite" if self.out.is_dir() else None)
+        return ContentHashes(self.out / "hashes.sqlite" if self.out.is_dir() else None, self.progress.say)
+
+    @cached_property
+    def failed_elsewhere(self) -> FailedElsewhere:
+        """What others on the same OUT found wrong meanwhile."""
+        return FailedElsewhere(self.progress.log, self.progress.log_began)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageResult]:
@@ -104,11 +110,14 @@ class Job:
         """Of all stages so far, in order."""
         return [failure for result in self.results for failure in result.failures]
 
-    def fail(self, result: StageResult, video: str, reason: str, message: str) -> None:
-        """Record that a stage could not do a video; the run goes on, unless it is to fail fast."""
+    def fail(self, result: StageResult, video: str, reason: str, message: str, attempt: str = "") -> None:
+        """Record that a stage could not do a video; the run goes on, unless it is to fail fast.
+
+        `attempt` names what was tried, for others who would try the same: see `failed_elsewhere`.
+        """
         failure = Failure(video, result.stage, reason, message)
         result.failures.append(failure)
-        self.progress.event("failure", **asdict(failure))
+        self.progress.event("failure", **asdict(failure), **({"attempt": attempt} if attempt else {}))
         self.progress.say(f"  failed: {video}: {message}")
         self.check_fail_fast()
 
@@ -155,6 +164,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: _version(name) for name in VERSIONED}}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 Protocol = Literal["frame_map/all", "frame_map/all_classes", "step_map/all"]
 
@@ -81,6 +80,8 @@ def frame_map(
 
 def _average_precision(scores: Sequence[np.ndarray], targets: Sequence[np.ndarray], k: int) -> float:
     """Of one class, which has a positive: one column at a time is all that is copied."""
+    from sklearn.metrics import average_precision_score  # a third of what a command takes to start
+
     score_N = np.concatenate([score_FK[:, k] for score_FK in scores])
     target_N = np.concatenate([target_FK[:, k] for target_FK in targets])
     return float(average_precision_score(target_N, score_N))

@@ -89,7 +89,7 @@ def check_device(config: "RunConfig", modalities: Sequence[str], device: torch.d
         "flow": {flow.raft.precision, flow.i3d.precision},
         "skeleton": {config.pose.precision},
     }
-    if device.type == "cpu" and any("float16" in used[name] for name in modalities):
+    if device.type == "cpu" and any("float16" in used.get(name, ()) for name in modalities):
         raise UsageError(
             "--precision 16-mixed is for GPUs: a CPU takes ten times as long as in float32; use bf16 (on "
             "a CPU with bfloat16 instructions up to 3 times as fast as float32), or 32"

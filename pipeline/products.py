@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from pipeline.cache import CachedFile, CacheError, FeatureFile, JointFile
+from pipeline.cache import CachedFile, CacheError, FeatureFile, JointFile, MappedTrack
 from pipeline.job import Job, StageResult
 from pipeline.recipe import Recipe
 from pipeline.timeline import Clock
-from pipeline.tracks import FeatureTrack
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ def locate(job: Job, recipe: Recipe, result: StageResult) -> Features:
         features.files[source.name] = recipe.locate(job.out, source.name, sha256)
         if joints := recipe.locate_joints(job.out, source.name, sha256):
             features.joints[source.name] = joints
+    job.hashes.save()
     return features
 
 
@@ -60,8 +60,8 @@ def clocks(features: Features) -> dict[str, Clock]:
 
 def load_tracks(
     job: Job, features: Features, name: str, result: StageResult
-) -> dict[str, tuple[FeatureTrack, str]]:
-    """Cached tracks by video, each with the hash of its data.
+) -> dict[str, tuple[MappedTrack, str]]:
+    """Cached tracks by video, each with the hash of its data; verified, and left in their files.
 
     A video without one is a failure of the stage, unless an earlier one failed it already.
     """
@@ -69,7 +69,7 @@ def load_tracks(
     extracted = {failure.video for failure in job.failures}
     for video, files in features.files.items():
         try:
-            track, record = files[name].load()
+            track, record = files[name].map()
             if record["partial"] and job.config.decode.partial == "fail":
                 raise CacheError(f"{video}: only a part of it was decoded ({record['error']})")
             tracks[video] = track, record["data_sha256"]

@@ -1,19 +1,18 @@
-"""From the report's data to its tables, and to the JSON its scripts draw: bounded, rounded, no NaN.
+"""From the report's data to its tables, and to the JSON its overview draws: rounded, no NaN.
 
-Shapes: F frames, P points drawn, K classes.
+What is large, a video's scores and intervals, is in a file of its own (`report_video`).
 """
 
-import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from pipeline.report_data import Curve, ReportData, VideoPanel
+from pipeline.report_video import frame_f1, video_id
 
-MAX_POINTS = 600  # per video and class; each is the maximum of the frames it stands for
-MAX_CLASSES = 40  # per video
-MAX_TIMELINES = 300  # videos with a timeline
+MAX_SLOWEST = 10  # videos
 
 _SUBSET_ORDER: tuple[str | None, ...] = ("testing", "validation", "unlabelled", None, "training")
 
@@ -38,7 +37,53 @@ def compared(data: ReportData) -> list[dict[str, Any]]:
 
 def class_rows(data: ReportData) -> list[dict[str, Any]]:
     """Per class: positives, chance and AP under each model compared, best of the headline model first."""
-    results = [data.metrics[row["model"]] for row in compared(data)]
+    return _class_rows(data, compared(data))
+
+
+def slowest(data: ReportData) -> list[VideoPanel]:
+    """The videos whose extraction took longest, where that is known."""
+    timed = [video for video in data.videos if video.seconds is not None]
+    return sorted(timed, key=lambda video: (-(video.seconds or 0.0), video.name))[:MAX_SLOWEST]
+
+
+def page_json(data: ReportData) -> dict[str, Any]:
+    """What the scripts draw. Labels are numbers: positions in `labels`, which starts with the classes."""
+    labels = all_labels(data)
+    number = {label: index for index, label in enumerate(labels)}
+    order = sorted(data.videos, key=lambda video: (_SUBSET_ORDER.index(video.subset), video.name))
+    models = dict.fromkeys(name for video in data.videos for name in video.others)
+    return {
+        "labels": labels,
+        "models": [data.final, *models],
+        "protocols": protocols(data),
+        "curves": [_curve(curve) for curve in data.curves],
+        "label_curve": list(data.label_curve),
+        "events": dict(data.events),
+        "videos": [_video(video, data, number) for video in order],
+    }
+
+
+def all_labels(data: ReportData) -> list[str]:
+    """The classes, then what else videos are labelled with."""
+    found = {label for video in data.videos for _, _, label in video.intervals or ()}
+    return [*data.classes, *sorted(found - set(data.classes))]
+
+
+def protocols(data: ReportData) -> list[dict[str, Any]]:
+    """Per protocol, the headline's first: its rows, and their classes side by side."""
+    rows = [{**row, "name": _model(row)} for row in result_rows(data)]
+    names = dict.fromkeys(row["protocol"] for row in reversed(rows))
+    of = {name: [row for row in rows if row["protocol"] == name] for name in names}
+    return [{"name": name, "rows": some, "classes": _class_rows(data, some)} for name, some in of.items()]
+
+
+def _model(row: Mapping[str, Any]) -> str:
+    """Where there are several protocols, a row's model has its protocol behind it."""
+    return str(row["model"]).removesuffix(f" ({row['protocol']})")
+
+
+def _class_rows(data: ReportData, compared_rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    results = [data.metrics[row["model"]] for row in compared_rows]
     if not results:
         return []
     rows = [
@@ -53,75 +98,33 @@ def class_rows(data: ReportData) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["ap"][-1] is None, -(row["ap"][-1] or 0.0)))
 
 
-def page_json(data: ReportData) -> dict[str, Any]:
-    """What the scripts draw. Labels are numbers: positions in `labels`, which starts with the classes."""
-    found = {label for video in data.videos for _, _, label in video.intervals or ()}
-    labels = [*data.classes, *sorted(found - set(data.classes))]
-    number = {label: index for index, label in enumerate(labels)}
-    order = sorted(data.videos, key=lambda video: (_SUBSET_ORDER.index(video.subset), video.name))
-    return {
-        "labels": labels,
-        "models": [row["model"] for row in compared(data)],
-        "mean_ap": [row["mean_ap"] for row in compared(data)],
-        "per_class": class_rows(data),
-        "curves": [_curve(curve) for curve in data.curves],
-        "videos": [_video(video, number, drawn=i < MAX_TIMELINES) for i, video in enumerate(order)],
-    }
-
-
-def max_pool(scores_FK: np.ndarray, times_sec_F: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
-    """At most MAX_POINTS rows, each the maximum of consecutive frames, so that peaks stay.
-
-    Returns (P, K) scores and the (P + 1,) times between them, the last one the end of the video.
-    """
-    num_frames = len(times_sec_F)
-    points = min(num_frames, MAX_POINTS)
-    starts_P = np.arange(points) * num_frames // points
-    pooled_PK = np.maximum.reduceat(scores_FK, starts_P, axis=0)
-    return pooled_PK, np.append(times_sec_F[starts_P], times_sec_F[-1] + 1 / fps)
-
-
 def _curve(curve: Curve) -> dict[str, Any]:
     names = dict.fromkeys(name for row in curve.rows for name in row)
     columns = {name: [_number(row.get(name)) for row in curve.rows] for name in names}
     return {"model": curve.model, "columns": columns}
 
 
-def _video(video: VideoPanel, number: Mapping[str, int], *, drawn: bool) -> dict[str, Any]:
-    intervals = None
+def _video(video: VideoPanel, data: ReportData, number: Mapping[str, int]) -> dict[str, Any]:
+    """What the list shows and searches; `id` names the file that has the rest."""
+    labels = None
     if video.intervals is not None:
-        intervals = [[round(start, 3), round(end, 3), number[label]] for start, end, label in video.intervals]
+        labels = list(dict.fromkeys(number[label] for _, _, label in sorted(video.intervals)))
+    f1 = frame_f1(video, data.classes, float(data.events["threshold"]))
     return {
+        "id": video_id(video.name),
         "name": video.name,
         "subset": video.subset,
-        "start": round(float(video.times_sec_F[0]), 3),
+        "start": round(float(video.times_sec_F[0]), 4),
         "duration": round(video.duration_sec, 3),
         "fps": round(video.fps, 3),
         "frames": video.num_frames,
         "note": video.note,
-        "intervals": intervals,
-        "scores": _scores(video, number) if drawn and video.scores_FK is not None else None,
-    }
-
-
-def _scores(video: VideoPanel, number: Mapping[str, int]) -> dict[str, Any]:
-    """Scores of the classes worth drawing: the labelled ones as they come, then by highest score.
-
-    A track is the base64 of little-endian uint16: thousandths, three decimals in 2.7 characters.
-    """
-    assert video.scores_FK is not None
-    pooled_PK, edges = max_pool(video.scores_FK, video.times_sec_F, video.fps)
-    peaks_K = pooled_PK.max(axis=0)
-    known = dict.fromkeys(number[label] for _, _, label in sorted(video.intervals or ()))
-    labelled = [k for k in known if k < len(peaks_K)]  # the model may not know a label
-    others = [int(k) for k in np.argsort(-peaks_K, kind="stable") if k not in known]
-    chosen = (labelled + others)[:MAX_CLASSES]
-    thousandths_PK = np.rint(pooled_PK * 1000).astype("<u2")
-    return {
-        "edges": [round(float(edge), 3) for edge in edges],
-        "classes": chosen,
-        "tracks": [base64.b64encode(thousandths_PK[:, k].tobytes()).decode() for k in chosen],
-        "left_out": len(peaks_K) - len(chosen),
+        "labels": labels,
+        "intervals": None if video.intervals is None else len(video.intervals),
+        "f1": None if f1 is None else round(f1, 4),
+        "seconds": video.seconds,
+        "media": None if video.media is None else asdict(video.media),
+        "joints": video.joints,
     }
 
 

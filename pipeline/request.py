@@ -9,6 +9,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.classifier import class_names, classifier_checkpoint, under_names
 from pipeline.config import RunConfig, load_config, override
 from pipeline.datasets import load_annotations
+from pipeline.engines import LOCAL, EngineOptions
 from pipeline.files import read_json
 from pipeline.inputs import Inputs, UsageError, find_videos
 from pipeline.job import Job, resolve_device, saved_sources
@@ -29,6 +30,7 @@ class Request:
     job: Job
     checkpoint: Checkpoint | None = None  # given from outside, or with the weights: nothing is trained
     features: tuple[str, ...] = ()  # modalities to extract; none: what training or the checkpoint needs
+    engine: EngineOptions = LOCAL  # where features are made
 
     def task(self) -> Task | None:
         """What the labels say about these videos; None without labels."""
@@ -44,13 +46,19 @@ class Request:
         )
 
     def recipe(self) -> Recipe:
-        """The extractors that are needed, their weights loaded; they are what a given checkpoint expects."""
+        """The extractors that are needed, their weights found; they are what a given checkpoint expects.
+
+        Networks are loaded only where OUT has nothing yet; else perhaps none of them is needed.
+        """
         job = self.job
-        if self.checkpoint is None:
-            modalities = self.features or (RGB, *job.config.teachers)
-            return Recipe.build(job.config, modalities, job.progress, job.device)
-        recipe = Recipe.build(job.config, tuple(self.checkpoint.features), job.progress, job.device)
-        check_features(self.checkpoint, recipe)
+        modalities = self.features or (RGB, *job.config.teachers)
+        if self.checkpoint is not None:
+            modalities = tuple(self.checkpoint.features)
+        recipe = Recipe.build(job.config, modalities, job.progress, job.device)
+        if self.checkpoint is not None:
+            check_features(self.checkpoint, recipe)
+        if not job.out.is_dir():
+            recipe.load()
         return recipe
 
     def lineup(self) -> Lineup:
@@ -77,12 +85,14 @@ def request(
     remember: bool = False,
     command: str = "",
     fail_fast: bool = False,
+    engine: EngineOptions = LOCAL,
 ) -> Request:
     """Check everything a user can get wrong, before any work; ValueError names it.
 
     `remember`: what is left out is taken from the run that made `out`.
     """
     check_modalities(features)
+    engine = engine.on(device)
     out = Path(out)
     _check_out(out)
     saved = read_json(out / "run.json") if remember else {}
@@ -108,7 +118,7 @@ def request(
             for one in inputs.rejected:
                 job.fail(result, one.video, "unusable", one.message)
     job = replace(job, fail_fast=fail_fast)  # now: what was rejected above is to be recorded first
-    return Request(job, given, tuple(dict.fromkeys(features)))
+    return Request(job, given, tuple(dict.fromkeys(features)), engine)
 
 
 def _check_out(out: Path) -> None:
@@ -119,7 +129,7 @@ def _check_out(out: Path) -> None:
         owner = nearest.stat().st_uid
         raise UsageError(
             f"{out}: user {os.getuid()} may not write in {nearest}, which belongs to user {owner}; name "
-            'another, change its rights, or, in a container, make it first and add --user "$(id -u):$(id -g)"'
+            f'another, change its rights, or, in a container, mount a folder of its own: -v "$PWD/out:{out}"'
         )
 
 

@@ -30,9 +30,10 @@ from pipeline.memory import is_out_of_memory
 from pipeline.products import Features
 from pipeline.recipe import Recipe
 from pipeline.score_files import ScoreFile
+from pipeline.sums import CHANGED, changed, summed
 from pipeline.timeline import frames_from_steps
 from pipeline.track_set import TrackSet, cached_tracks
-from pipeline.tracks import FeatureTrack, ScoreTrack
+from pipeline.tracks import ScoreTrack, Track
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Scorer:
                 total.update(key.encode() + tensor.numpy().tobytes())
         return total.hexdigest()
 
-    def score(self, tracks: Sequence[FeatureTrack], models: Sequence[TemporalModel]) -> ScoreTrack:
+    def score(self, tracks: Sequence[Track], models: Sequence[TemporalModel]) -> ScoreTrack:
         """One video, as each part sees it: step logits averaged, to frame scores on the player's clock."""
         logits = [_logits(model, track) for model, track in zip(models, tracks, strict=True)]
         scores_TK = torch.stack(logits).mean(0).double().sigmoid().cpu().numpy()
@@ -201,7 +202,7 @@ def _unseen(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     return [found] if found else []
 
 
-def _logits(model: TemporalModel, track: FeatureTrack) -> Tensor:
+def _logits(model: TemporalModel, track: Track) -> Tensor:
     """Logits (T, K) of a whole video."""
     device = next(model.parameters()).device
     x_1TD = torch.from_numpy(track.data_TD)[None].to(device)
@@ -216,7 +217,11 @@ def save_events(job: Job, scores: Mapping[str, ScoreTrack]) -> None:
         video: decode(track.scores_FK, track.times_sec_F, track.classes, job.config.events)
         for video, track in scores.items()
     }
-    write_events(job.out / "events.csv", job.out / "events.json", events)
+    sums = job.out / "events.sha256"
+    for name in changed(sums):
+        job.progress.say(f"  made again: {job.out / name}: {CHANGED}")
+    with summed(sums, ["events.csv", "events.json"]):
+        write_events(job.out / "events.csv", job.out / "events.json", events)
 
 
 def check_features(checkpoint: Checkpoint, recipe: Recipe) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from pipeline.cache import CacheError, FeatureFile, JointFile, Record, record_is_whole
 from pipeline.checkpoint import Checkpoint, CheckpointError
-from pipeline.files import digest, read_json
+from pipeline.files import damage_of_hashes, digest, read_json
 from pipeline.score_files import read_scores
+from pipeline.sums import problem_of, read_sums
 from pipeline.tracks import FeatureTrack
 
 _KINDS = {"features": ".npy", "joints": ".npz"}
@@ -67,7 +68,7 @@ class Inventory:
 
 
 def take_inventory(out: Path) -> Inventory:
-    """Read every feature, joint and score file and every checkpoint below `out` whole, in order."""
+    """Read all features, joints, scores, checkpoints and results below `out` whole, in order."""
     inventory = Inventory()
     for path in _products(out):
         file = path.relative_to(out).as_posix()
@@ -86,7 +87,23 @@ def take_inventory(out: Path) -> Inventory:
             Checkpoint.load(path) if path.suffix == ".ckpt" else read_scores(path)
         except (CacheError, CheckpointError) as error:
             inventory.findings.append(Finding(file, str(error).removeprefix(f"{path}: ")))
+    for folder, file, problem in _results(out):
+        inventory.files[folder] += 1
+        if problem:
+            inventory.findings.append(Finding(file, f"{problem}; run the same command again"))
+    if problem := damage_of_hashes(out / "hashes.sqlite"):
+        inventory.findings.append(Finding("hashes.sqlite", f"{problem}; the next run makes it again"))
     return inventory
+
+
+def _results(out: Path) -> Iterator[tuple[str, str, str | None]]:
+    """Of what people and other programs read: kind, file below `out`, and what is wrong with it."""
+    for sums in sorted(out.glob("*.sha256")):
+        for name, sha256 in read_sums(sums).items():
+            yield "results", name, problem_of(out / name, sha256)
+    page = read_json(out / "report" / "report.json").get("files")
+    for name, sha256 in page.items() if isinstance(page, dict) else ():
+        yield "report", f"report/{name}", problem_of(out / "report" / name, str(sha256))
 
 
 def _score_files(out: Path) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 Shapes: N frames in a chunk, L frames per clip, H W pixels, T steps, D feature size.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,10 @@ import torch
 from torch import Tensor
 
 from extractors.base import Extractor
+from pipeline.chunks import chunks, on_device
+from pipeline.stopwatch import Stopwatch
+
+__all__ = ["FeatureStream", "Products", "Stream", "chunks", "run_streams"]
 
 
 class Stream(Protocol):
@@ -112,31 +116,21 @@ class FeatureStream:
 
 
 def run_streams(
-    frames: Iterable[np.ndarray], streams: Sequence[Stream], *, device: torch.device, chunk_frames: int
+    frames: Iterable[np.ndarray],
+    streams: Sequence[Stream],
+    *,
+    device: torch.device,
+    chunk_frames: int,
+    waited: Stopwatch | None = None,
 ) -> list[Any]:
     """What each stream makes of one pass over sampled frames (H, W, 3) uint8.
 
     Frames cross to the device once, `chunk_frames` at a time, as uint8. At least one frame is needed.
+    `waited` counts the time in which streams had none.
     """
-    with torch.inference_mode():
-        for chunk in chunks(frames, chunk_frames, pinned=device.type == "cuda"):
-            rgb_NHWC = chunk.to(device, non_blocking=True)
+    waited = waited or Stopwatch()
+    with torch.inference_mode(), on_device(frames, device, chunk_frames) as arriving:
+        for rgb_NHWC in waited.around(arriving):
             for stream in streams:
                 stream.push(rgb_NHWC)
         return [stream.finish() for stream in streams]
-
-
-def chunks(frames: Iterable[np.ndarray], size: int, *, pinned: bool = False) -> Iterator[Tensor]:
-    """Consecutive frames as uint8 tensors (N, H, W, 3), N <= size; each is the caller's to keep."""
-    buffer: Tensor | None = None
-    filled = 0
-    for frame in frames:
-        if buffer is None:
-            buffer = torch.empty((size, *frame.shape), dtype=torch.uint8, pin_memory=pinned)
-        np.copyto(buffer[filled].numpy(), frame)
-        filled += 1
-        if filled == size:
-            yield buffer
-            buffer, filled = None, 0
-    if buffer is not None and filled:
-        yield buffer[:filled]

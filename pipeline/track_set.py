@@ -1,4 +1,4 @@
-"""Features in memory, wherever they came from: our cache, or others' folders.
+"""Features, wherever they came from: our cache, or others' folders.
 
 Shapes: T steps, D feature size.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.job import Job, StageResult
 from pipeline.products import Features, load_tracks
-from pipeline.tracks import FeatureTrack
+from pipeline.tracks import FeatureTrack, Track
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class TrackSet:
     An identity is everything but the video that changes the numbers, as plain values.
     """
 
-    tracks: Mapping[str, Mapping[str, tuple[FeatureTrack, str]]]
+    tracks: Mapping[str, Mapping[str, tuple[Track, str]]]
     identities: Mapping[str, dict[str, Any]]
 
     def has(self, inputs: Sequence[str], video: str) -> bool:
@@ -32,7 +32,7 @@ class TrackSet:
         """Of the data of each of these modalities."""
         return [self.tracks[name][video][1] for name in inputs]
 
-    def joined(self, inputs: Sequence[str], video: str) -> FeatureTrack:
+    def joined(self, inputs: Sequence[str], video: str) -> Track:
         """What a model with these inputs sees of a video: its features side by side on the D axis.
 
         ValueError where their steps are not the same.

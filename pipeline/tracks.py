@@ -4,7 +4,7 @@ Shapes: F frames, T steps, D feature size, K classes.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,6 +12,26 @@ from pipeline.timeline import Clock, step_sec
 
 if TYPE_CHECKING:  # RGB alone needs nothing of skeletons
     from extractors.skeleton_input import Joints
+
+
+class Track(Protocol):
+    """One extractor's features of one video: in memory (`FeatureTrack`), or left in their file (`cache`)."""
+
+    @property
+    def data_TD(self) -> np.ndarray:
+        """float32, one row per window."""
+
+    @property
+    def center_sec_T(self) -> np.ndarray:
+        """See `FeatureTrack`."""
+
+    @property
+    def clock(self) -> Clock:
+        """When the video's frames are shown."""
+
+    @property
+    def step_sec_T(self) -> np.ndarray:
+        """See `FeatureTrack`."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from models import build_distiller, build_model
@@ -167,7 +166,7 @@ def _train(job: Job, task: Task, prepared: _Prepared) -> Checkpoint:
     model = build_model(config.model, in_dim=in_dim, num_classes=len(task.classes), config=settings)
     for module in model.modules():
         if isinstance(module, Standardise):
-            module.fit(torch.from_numpy(np.concatenate([example.x_TD for example in training])))
+            module.fit_parts(lambda: (torch.from_numpy(example.x_TD) for example in training))
     lesson = Lesson(
         name=name,
         training=training,

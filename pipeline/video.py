@@ -12,6 +12,7 @@ the first frame with PyAV; `decode` does that for you.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -71,19 +72,21 @@ def decode(
     fps: float | None,
     policy: DecodePolicy = DecodePolicy(),
     limits: DecodeLimits = DecodeLimits(),
+    opened: "VideoStream | None" = None,
 ) -> tuple[T, DecodeResult]:
     """Call `consume` with the stream and return its value, and how the video was decoded.
 
     `consume` must read the stream to its end. Where decoding fails on the way, what it did is
-    dropped and it is called once more, with all frames from PyAV. Raises `VideoError`.
+    dropped and it is called once more, with all frames from PyAV. `opened` is the stream to begin with,
+    where there is one already; it is closed here. Raises `VideoError`.
     """
-    after = None
+    after, again = None, opened
     while True:
-        with open_video(path, fps=fps, policy=policy, limits=limits, after=after) as stream:
+        with again or open_video(path, fps=fps, policy=policy, limits=limits, after=after) as stream:
             try:
                 return consume(stream), stream.result
             except RedoWithFallback as failure:
-                after = failure
+                after, again = failure, None
 
 
 def open_video(
@@ -93,11 +96,16 @@ def open_video(
     policy: DecodePolicy = DecodePolicy(),
     limits: DecodeLimits = DecodeLimits(),
     after: RedoWithFallback | None = None,
+    stop: threading.Event | None = None,
 ) -> "VideoStream":
-    """Scan a video and plan its samples; frames come by iterating. `fps` None takes every frame."""
+    """Scan a video and plan its samples; frames come by iterating. `fps` None takes every frame.
+
+    Where it is opened in a thread, another one sets `stop` once it is not wanted: then nothing is waited
+    for any more (`decoder_client.NoLongerWanted`).
+    """
     if fps is not None and not fps > 0:
         raise ValueError(f"fps is a rate above 0 or None for every frame, got {fps}")
-    return VideoStream(Path(path), fps, policy, limits, after)
+    return VideoStream(Path(path), fps, policy, limits, after, stop)
 
 
 class VideoStream:
@@ -118,13 +126,14 @@ class VideoStream:
         policy: DecodePolicy,
         limits: DecodeLimits,
         after: RedoWithFallback | None,
+        stop: threading.Event | None = None,
     ) -> None:
         self._path, self._policy, self._limits, self._after = path, policy, limits, after
         self._decoder: Decoder = "pyav"  # scans
-        self._started = False
+        self._started = self._read = False
         self._result: DecodeResult | None = None
         _check_file(path)
-        self._child = DecoderProcess(path.absolute(), limits, after.waited_sec if after else 0.0)
+        self._child = DecoderProcess(path.absolute(), limits, after.waited_sec if after else 0.0, stop)
         try:
             scan = self._scan()
             self._decoder, self._why = self._choose(scan)
@@ -159,7 +168,9 @@ class VideoStream:
         self._child.close()
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        self._start()
+        assert not self._read, "a stream is read once"
+        self._read = True
+        self.start()
         ring = self._child.ring
         _, repeats = np.unique(self.frame_index_S, return_counts=True)
         for repeat in repeats.tolist():
@@ -181,8 +192,10 @@ class VideoStream:
             error=self._error,
         )
 
-    def _start(self) -> None:
-        assert not self._started, "a stream is read once"
+    def start(self) -> None:
+        """Have as many frames decoded as may wait: whoever asks for them later has them at once."""
+        if self._started:
+            return
         self._started = True
         height, width = self.meta.height, self.meta.width
         wanted_F = np.zeros(self.meta.clock.num_frames, dtype=bool)

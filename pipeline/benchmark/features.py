@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.cache import FeatureFile
+from pipeline.cache import FeatureFile, MappedTrack
 from pipeline.files import digest
 from pipeline.inputs import UsageError
 from pipeline.interchange.axes import steps_and_size
@@ -17,7 +17,6 @@ from pipeline.interchange.foreign_arrays import ForeignArray
 from pipeline.interchange.grids import GridRule
 from pipeline.products import Features
 from pipeline.track_set import TrackSet
-from pipeline.tracks import FeatureTrack
 
 
 class FeatureSource(Protocol):
@@ -136,6 +135,6 @@ def lengths_from_steps(
     return lengths
 
 
-def _verified(file: FeatureFile) -> tuple[FeatureTrack, str]:
-    track, record = file.load()
+def _verified(file: FeatureFile) -> tuple[MappedTrack, str]:
+    track, record = file.map()
     return track, str(record["data_sha256"])

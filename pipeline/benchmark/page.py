@@ -83,9 +83,16 @@ def _data(found: Mapping[str, Any]) -> dict[str, Any]:
     """For the charts: percent."""
     protocol = found["protocols"][0]
     rows = [_point(row, protocol) for row in found["rows"] if row["name"] != "chance"]
-    curve = found["label_curve"]
+    chances = [row["protocols"][protocol]["mean"] for row in found["rows"] if row["name"] == "chance"]
+    chance = chances[0] if chances else None
+    return {"rows": rows, "chance": _hundred(chance), "protocol": protocol, "curve": label_curve(found)}
+
+
+def label_curve(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line per row of the label curve, in percent: mean and deviation by number of labelled videos."""
+    protocol, curve = found["protocols"][0], found["label_curve"]
     names = [row["name"] for row in curve[0]["rows"]] if curve else []
-    lines = [
+    return [
         {
             "name": name,
             "rgb": _named(curve[0], name)["inputs"] == [RGB],
@@ -95,9 +102,6 @@ def _data(found: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name in names
     ]
-    chances = [row["protocols"][protocol]["mean"] for row in found["rows"] if row["name"] == "chance"]
-    chance = chances[0] if chances else None
-    return {"rows": rows, "chance": _hundred(chance), "protocol": protocol, "curve": lines}
 
 
 def _point(row: Mapping[str, Any], protocol: str) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from pipeline.protocols.case import Case, Measured, number
 from pipeline.protocols.grid import grid_points
@@ -68,6 +67,8 @@ class Conditional:
         counts_P4 = np.array([self._counts(pair, once_V1)[:, 0] for pair in self._pairs]).reshape(-1, 4)
         ap_P = np.zeros(len(self._pairs))
         if self.figure == "map":
+            from sklearn.metrics import average_precision_score  # takes long to import
+
             ap_P = np.array([average_precision_score(pair.positive_N, pair.score_N) for pair in self._pairs])
         of_P = np.array([pair.i for pair in self._pairs])
         values, chance = self._figure(counts_P4.T[..., None], ap_P[:, None])

@@ -8,9 +8,12 @@ Shapes: R ranks (rows of equal score are one), V videos, S resamples.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
 _CELLS = 2_000_000  # of a table (R, S) held at once: 16 MB
 
@@ -21,8 +24,10 @@ def draw(num_videos: int, samples: int, seed: int) -> np.ndarray:
     return rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), size=samples).T.astype(np.float64)
 
 
-def counts(rank_N: np.ndarray, video_N: np.ndarray, shape: tuple[int, int]) -> csr_array:
+def counts(rank_N: np.ndarray, video_N: np.ndarray, shape: tuple[int, int]) -> "csr_array":
     """How many of N rows are of each rank and video: sparse (R, V)."""
+    from scipy.sparse import csr_array  # takes long to import, and only evaluation needs it
+
     return csr_array((np.ones(len(rank_N)), (rank_N, video_N)), shape=shape)
 
 

@@ -1,12 +1,16 @@
-// What all charts share, and the charts of the overview.
+// What all charts share, and the charts that several pages have.
 
 const OKABE_ITO = {
   // readable on the background: 3:1 or better
   light: ["#0072b2", "#d55e00", "#00805f", "#b8608f", "#444444"],
   dark: ["#56b4e9", "#e69f00", "#19b48a", "#cc79a7", "#f0e442"],
 };
+const MODEL_COLORS = {
+  // the final model first; told apart from ground truth (vermilion, orange) and from one another
+  light: ["#0072b2", "#00805f", "#a84f80", "#7a5c00", "#444444"],
+  dark: ["#56b4e9", "#19b48a", "#d98cb6", "#f0e442", "#c3c9ce"],
+};
 const DASHES = ["solid", "4px,3px", "1px,3px", "8px,3px,2px,3px"];
-const CLASSES_AT_FIRST = 24;
 
 /** Colours and type of the page, for plotly. */
 function look() {
@@ -16,6 +20,7 @@ function look() {
   return {
     ...Object.fromEntries(names.map((name) => [name, color(name)])),
     series: OKABE_ITO[document.documentElement.dataset.theme] ?? OKABE_ITO.light,
+    models: MODEL_COLORS[document.documentElement.dataset.theme] ?? MODEL_COLORS.light,
     font: getComputedStyle(document.body).fontFamily,
   };
 }
@@ -92,101 +97,72 @@ function legendEntry(name, color, dash) {
   return element("span", {}, mark, element("bdi", {}, name));
 }
 
-/** Bars of AP per class with chance marked, best first. */
-function drawClasses(node, data, all) {
+/**
+ * Rows of figures: a line for the interval, ticks for single values, a dot for the mean.
+ *
+ * @param rows {name, color, mean, interval, values}, in percent
+ * @param chance a line across all rows, or null
+ */
+function drawRows(node, rows, chance) {
   const colors = look();
-  const rows = all ? data.per_class : data.per_class.slice(0, CLASSES_AT_FIRST);
-  const models = data.models.length;
-  const narrow = node.clientWidth < 520;
-  const left = Math.round(Math.min(220, node.clientWidth * 0.36)), right = narrow ? 8 : 76;
-  const pitch = models * 11 + 13;
-  const labelFont = `12px ${colors.font}`;
-  const at = (m) => rows.map((_, i) => i + (m - (models - 1) / 2) * (11 / pitch));
-  const bars = data.models.map((model, m) => ({
-    type: "bar", orientation: "h", width: 9 / pitch,
-    y: at(m), x: rows.map((row) => 100 * (row.ap[m] ?? 0)),
-    marker: { color: colors.series[m % colors.series.length] },
-    text: rows.map((row) => (row.ap[m] === null ? "no positive frame" : percent(row.ap[m]))),
-    textposition: "outside", constraintext: "none", cliponaxis: false, textfont: { color: colors.ink, size: 11 },
-    customdata: rows.map((row) => [plain(row.name), percent(row.ap[m]), percent(row.chance), row.positives ?? "–", plain(model)]),
-    hovertemplate: "%{customdata[0]}<br>%{customdata[4]}: AP %{customdata[1]} %, chance %{customdata[2]} %<br>%{customdata[3]} positive frames<extra></extra>",
+  const left = Math.round(Math.min(190, node.clientWidth * 0.4));
+  const lines = rows.filter((row) => row.interval).map((row) => ({
+    type: "scatter", mode: "lines", x: row.interval, y: [row, row].map((r) => rows.indexOf(r)),
+    line: { color: row.color, width: 2 }, hoverinfo: "skip",
   }));
-  const chance = {
-    type: "scatter", mode: "markers", hoverinfo: "skip",
-    x: rows.map((row) => (row.chance === null || row.ap.every((ap) => ap === null) ? null : 100 * row.chance)), y: rows.map((_, i) => i),
-    marker: { symbol: "line-ns-open", size: (pitch - 7) / 1.4, color: colors.ink, line: { width: 2 } },
+  const single = rows.map((row, i) => ({
+    type: "scatter", mode: "markers", x: row.values ?? [], y: (row.values ?? []).map(() => i), hoverinfo: "skip",
+    marker: { symbol: "line-ns-open", size: 7, color: row.color, line: { width: 1 } },
+  }));
+  const known = rows.map((row, i) => ({ row, i })).filter(({ row }) => row.mean !== null);
+  const means = {
+    type: "scatter", mode: "markers", x: known.map(({ row }) => row.mean), y: known.map(({ i }) => i),
+    marker: { size: 10, color: known.map(({ row }) => row.color) },
+    text: known.map(({ row }) => plain(row.name) + (row.interval ? `<br>95 %: ${row.interval.map((x) => x.toFixed(1)).join(" to ")} %` : "")),
+    hovertemplate: "%{text}<br>%{x:.1f} %<extra></extra>",
   };
-  const sides = rows.flatMap((row, i) => [
-    { x: 0, xref: "paper", xanchor: "right", xshift: -8, y: i, text: fit(row.name, left - 14, labelFont), showarrow: false, font: { color: colors.ink, size: 12 } },
-    ...(narrow ? [] : [{ x: 1, xref: "paper", xanchor: "right", xshift: right, y: i, text: (row.positives ?? 0).toLocaleString("en"), showarrow: false, font: { size: 11 } }]),
-  ]);
-  const header = narrow ? [] : [{ x: 1, xref: "paper", xanchor: "right", xshift: right, y: 1, yref: "paper", yanchor: "bottom", text: "positives", showarrow: false, font: { size: 11 } }];
-  const layout = baseLayout(colors, {
-    height: rows.length * pitch + 34, margin: { l: left, r: right, t: 24, b: 10 }, bargap: 0, barmode: "overlay",
-    xaxis: axis(colors, { range: [0, 108], side: "top", tickvals: [0, 25, 50, 75, 100], ticktext: ["0", "25", "50", "75", "100 %"] }),
-    yaxis: axis(colors, { range: [rows.length - 0.5, -0.5], showgrid: false, showticklabels: false }),
-    annotations: [...sides, ...header],
-  });
-  Plotly.react(node, [...bars, chance], layout, CHART_OPTIONS);
-  const legend = document.getElementById("ap-legend");
-  const mark = element("span", {}, element("i", { class: "tick" }), "chance");
-  legend.replaceChildren(...data.models.map((model, m) => legendEntry(`${model}, mean ${percent(data.mean_ap[m])} %`, colors.series[m % colors.series.length])), mark);
-}
-
-/** Columns of a training log by what they measure. */
-function panels(columns) {
-  const names = Object.keys(columns).filter((name) => name !== "epoch" && columns[name].some((value) => value !== null));
-  const kind = (name) => (name === "lr" ? "learning rate" : name.endsWith("map") ? "mAP %" : "loss");
-  return ["loss", "mAP %", "learning rate"]
-    .map((title) => ({ title, names: names.filter((name) => kind(name) === title) }))
-    .filter((panel) => panel.names.length);
-}
-
-function drawCurve(node, columns, panel) {
-  const colors = look();
-  const epochs = columns.epoch ?? columns[panel.names[0]].map((_, i) => i);
-  const scale = panel.title === "mAP %" ? 100 : 1;
-  const traces = panel.names.map((name, i) => ({
-    type: "scatter", mode: epochs.length > 1 ? "lines" : "markers", name: plain(name.replaceAll("_", " ")), connectgaps: true,
-    x: epochs, y: columns[name].map((value) => (value === null ? null : value * scale)),
-    line: { color: colors.series[i % colors.series.length], width: 2, dash: DASHES[i % DASHES.length] },
-    marker: { color: colors.series[i % colors.series.length], size: 7 },
-    hovertemplate: "%{y:.4~g}",
+  const shapes = chance === null ? [] : [{
+    type: "line", x0: chance, x1: chance, y0: 0, y1: 1, yref: "paper", line: { color: colors.muted, width: 1, dash: "2px,3px" },
+  }];
+  const annotations = rows.map((row, i) => ({
+    x: 0, xref: "paper", xanchor: "right", xshift: -8, y: i, text: fit(row.name, left - 14, `12px ${colors.font}`), showarrow: false, font: { color: colors.ink, size: 12 },
   }));
-  const annotations = [];
-  if (panel.title === "mAP %") {
-    const values = traces[0].y, best = Math.max(...values.filter((value) => value !== null)), at = values.indexOf(best);
-    traces.push({ type: "scatter", mode: "markers", x: [epochs[at]], y: [best], hoverinfo: "skip", marker: { size: 9, color: colors.paper, line: { width: 2, color: colors.series[0] } } });
-    const late = at > epochs.length * 0.6;
-    annotations.push({ x: epochs[at], y: best, text: `best ${best.toFixed(1)}, epoch ${epochs[at]}`, showarrow: false, xanchor: late ? "right" : "left", xshift: late ? -8 : 8, yshift: 12, font: { color: colors.ink, size: 11 } });
-  }
   const layout = baseLayout(colors, {
-    height: 170, margin: { l: 44, r: 10, t: 16, b: 24 }, hovermode: "x unified", annotations,
-    xaxis: axis(colors, { showgrid: false, showline: true, linecolor: colors.line, nticks: 8 }),
-    yaxis: axis(colors, { nticks: 5, rangemode: panel.title === "loss" ? "normal" : "tozero", tickformat: panel.title === "learning rate" ? "~e" : "" }),
+    height: rows.length * 26 + 40, margin: { l: left, r: 12, t: 24, b: 8 }, shapes, annotations,
+    xaxis: axis(colors, { side: "top", nticks: 8, range: spanOf(rows, chance) }),
+    yaxis: axis(colors, { range: [rows.length - 0.5, -0.5], showgrid: false, showticklabels: false }),
+  });
+  Plotly.react(node, [...lines, ...single, means], layout, CHART_OPTIONS);
+}
+
+/** From the lowest figure to the highest, and a little more. */
+function spanOf(rows, chance) {
+  const figures = [chance, ...rows.flatMap((row) => [row.mean, ...(row.interval ?? []), ...(row.values ?? [])])];
+  const known = figures.filter((value) => value !== null && value !== undefined);
+  if (!known.length) return [0, 100];
+  const low = Math.min(...known), high = Math.max(...known), pad = Math.max(1, 0.06 * (high - low));
+  return [Math.max(0, low - pad), Math.min(100, high + pad)];
+}
+
+/** Lines by number of labelled videos; whiskers are the deviation over draws, dashed lines see more than RGB. */
+function drawLabelCurve(node, legend, curve) {
+  const colors = look();
+  const dash = (line) => DASHES[line.rgb ? 0 : 1];
+  const traces = curve.map((line, i) => {
+    const color = colors.series[i % colors.series.length];
+    return {
+      type: "scatter", mode: "lines+markers", name: plain(line.name), x: line.x, y: line.y,
+      error_y: { type: "data", array: line.std, color, thickness: 1, width: 3 },
+      line: { color, width: 2, dash: dash(line) }, marker: { color, size: 7 }, hovertemplate: "%{y:.1f} %",
+    };
+  });
+  const ticks = curve[0].x;
+  const layout = baseLayout(colors, {
+    height: 360, margin: { l: 44, r: 12, t: 12, b: 44 }, hovermode: "x unified",
+    xaxis: axis(colors, { type: "log", tickvals: ticks, ticktext: ticks.map(String), title: { text: "labelled videos", font: { size: 11 } }, showgrid: false, showline: true, linecolor: colors.line }),
+    yaxis: axis(colors, { nticks: 6 }),
   });
   Plotly.react(node, traces, layout, CHART_OPTIONS);
-}
-
-/** One block per model, one small chart per kind of number. Returns a function that draws them. */
-function buildCurves(container, curves) {
-  const charts = [];
-  for (const { model, columns } of curves) {
-    const grid = element("div", { class: "panels" });
-    for (const panel of panels(columns)) {
-      const legend = element("span", { class: "legend" });
-      const chart = element("div", { class: "chart", role: "img", "aria-label": `${model}: ${panel.names.join(", ")} per epoch` });
-      grid.append(element("figure", {}, element("figcaption", {}, element("span", {}, panel.title), legend), chart));
-      charts.push({ columns, panel, legend, chart });
-    }
-    container.append(element("h3", {}, element("bdi", {}, model)), grid);
-  }
-  return () => {
-    const colors = look();
-    for (const { columns, panel, legend, chart } of charts) {
-      drawCurve(chart, columns, panel);
-      const entries = panel.names.map((name, i) => legendEntry(name.replaceAll("_", " "), colors.series[i % colors.series.length], DASHES[i % DASHES.length]));
-      legend.replaceChildren(...(entries.length > 1 ? entries : []));
-    }
-  };
+  const entries = curve.map((line, i) => legendEntry(line.name, colors.series[i % colors.series.length], dash(line)));
+  legend.replaceChildren(...entries);
 }

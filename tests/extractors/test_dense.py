@@ -4,6 +4,7 @@ Shapes: C channels, T frames, H W pixels, D features.
 """
 
 import importlib.util
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from extractors.dense import DenseI3D
 from extractors.dense_grid import DenseGrid
@@ -59,7 +61,7 @@ def assert_equal(got_TD: Tensor, want_TD: Tensor, tolerance: float = 1e-5) -> No
     torch.testing.assert_close(got_TD, want_TD, rtol=0, atol=tolerance * float(want_TD.abs().max()))
 
 
-@pytest.mark.parametrize("piece", [30, 64, 1600])
+@pytest.mark.parametrize("piece", [17, 30, 64, 1600])
 @pytest.mark.parametrize("length", LENGTHS)
 def test_any_piece_gives_the_whole_videos_features(network, length, piece):
     x_1CTHW = video(length)
@@ -68,7 +70,7 @@ def test_any_piece_gives_the_whole_videos_features(network, length, piece):
     assert_equal(in_pieces(network, x_1CTHW, piece), want_TD)
 
 
-@pytest.mark.parametrize("length", [9, 10, 16])
+@pytest.mark.parametrize("length", [9, 10, 16, 71, 72])
 def test_frame_by_frame(network, length):
     assert_equal(in_pieces(network, video(length), 1), at_once(network, video(length)))
 
@@ -156,3 +158,21 @@ def test_wrong_lengths_are_refused(network):
         DenseI3D(network, 8)
     with pytest.raises(AssertionError, match="12 frames came, 11 were announced"):
         DenseI3D(network, 11).push(video(12))
+
+
+def test_what_is_computed_is_hardly_more_than_what_comes_out() -> None:
+    """Whole windows of 16 frames at stride 8 compute every frame twice: nearly twice the arithmetic."""
+    with torch.device("meta"):  # shapes alone
+        network = I3D(3, None)
+
+        def flops(call: Callable[[], object]) -> int:
+            with FlopCounterMode(display=False) as counter, torch.inference_mode():
+                call()
+            return counter.get_total_flops()
+
+        windows = 2 * flops(lambda: network.extract_features(torch.empty(1, 3, 16, 224, 224))) / 16
+        for length, least in ((32, 1.85), (64, 1.9)):
+            clip, piece = DenseI3D(network, 4096), torch.empty(1, 3, length, 224, 224)
+            for _ in range(4):  # until every layer holds what it will hold
+                flops(lambda clip=clip, piece=piece: clip.push(piece))
+            assert windows / (flops(lambda clip=clip, piece=piece: clip.push(piece)) / length) > least

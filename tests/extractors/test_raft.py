@@ -72,6 +72,19 @@ def test_encoding_each_frame_once_changes_nothing(pairwise):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("batch_pairs", [1, 2, 8])
+def test_each_frame_is_encoded_once(pairwise, batch_pairs):
+    network, x_NCHW, _ = pairwise
+    encoded: list[int] = []
+    watching = network.feature_encoder.register_forward_pre_hook(
+        lambda _, inputs: encoded.append(len(inputs[0]))
+    )
+    consecutive_flow(network, x_NCHW, 1, reordered=True, batch_pairs=batch_pairs)
+    watching.remove()
+    assert sum(encoded) == len(x_NCHW) == 3  # of two pairs, in which torchvision sees four
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("batch_pairs", [1, 2, 8])
 def test_reordered_sums_stay_within_rounding(pairwise, batch_pairs):
     network, x_NCHW, expected = pairwise
     error = (consecutive_flow(network, x_NCHW, 4, reordered=True, batch_pairs=batch_pairs) - expected).abs()

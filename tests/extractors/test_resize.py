@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
+from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -77,6 +80,31 @@ def test_usual_videos_at_the_sizes_of_the_recipes(path: str, height: int, width:
         out_w = size if width <= height else width * size // height
         got = resize_short_side(torch.from_numpy(source), size)
         assert_near(got, source, by_pil(out_w, out_h), path)
+
+
+@pytest.fixture(scope="module")
+def real_frames(shared: Path) -> dict[str, np.ndarray]:
+    """Five frames (N, H, W, 3) of each real video."""
+    found = {}
+    for video in (shared / "data" / "videos" / "real").iterdir():
+        with av.open(str(video)) as container:
+            decoded = islice(container.decode(video=0), 0, 150, 30)
+            found[video.name] = np.stack([frame.to_ndarray(format="rgb24") for frame in decoded])
+    return found
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("size", [112, 256])
+def test_frames_of_real_videos_are_within_a_grey_level(
+    real_frames: dict[str, np.ndarray], path: str, size: int
+) -> None:
+    """Whatever the path: no exceptions."""
+    for name, source in real_frames.items():
+        height, width = source.shape[1:3]
+        reference = by_pil(size * width // min(height, width), size * height // min(height, width))
+        wanted = np.stack([reference(frame) for frame in source]).astype(np.int16)
+        got = resize_short_side(torch.from_numpy(source), size).numpy()
+        assert np.abs(got - wanted).max() <= 1, name
 
 
 def test_charades_reduces_as_pil_does(path: str) -> None:

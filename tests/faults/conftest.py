@@ -49,15 +49,16 @@ class Command:
 
     def _wait(self) -> None:
         assert self._answers.stdout is not None
-        self.code = int(self._answers.stdout.readline())
+        answer = self._answers.stdout.readline()
+        self.code = int(answer) if answer else -signal.SIGKILL  # with its launcher
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless it has ended."""
         if self.code is None:
             os.kill(self.pid, number)
 
-    def wait(self, timeout_sec: float = 300.0) -> int:
-        """Its exit code; as subprocess gives it."""
+    def wait(self, timeout_sec: float = 1800.0) -> int:
+        """Its exit code; as subprocess gives it. The time is for a machine that is busy with other things."""
         self._waiter.join(timeout_sec)
         if self.code is None:
             os.kill(self.pid, signal.SIGKILL)
@@ -141,7 +142,7 @@ def no_decoder_left() -> Callable[[int], None]:
     """`no_decoder_left(pid)`: soon no decoder of that process is alive."""
 
     def check(pid: int) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while any(_is_decoder(_command_line(process), pid) for process in Path("/proc").glob("[0-9]*")):
             assert time.monotonic() < deadline, f"a decoder of process {pid} is still there"
             time.sleep(0.05)

@@ -3,12 +3,24 @@
 import hashlib
 import json
 import shutil
+import sqlite3
+from contextlib import closing
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from extractors.skeleton_input import Joints
+from pipeline.cache import JointFile
 from pipeline.cli import app
+from pipeline.config import load_config
+from pipeline.job import Job
+from pipeline.products import usable
+from pipeline.progress import Progress
+from pipeline.timeline import Clock
+from pipeline.tracks import JointTrack
 
 QUICK = ["--preset", "tiny", "--set", "train.epochs=2", "--set", "tcn.hidden=8", "--device", "cpu"]
 PRODUCTS = (
@@ -17,6 +29,7 @@ PRODUCTS = (
     "scores/**/*.npz",
     "scores/**/*.csv",
     "checkpoints/*.ckpt",
+    *("events.csv", "events.json", "metrics.json", "report/index.html"),
 )
 
 
@@ -56,6 +69,7 @@ def out(finished, tmp_path):
 def numbers(out):
     """What has to be the same whenever it is made: sha256 by file."""
     paths = [path for kind in ("*.npy", "*.npz", "*.csv") for path in out.glob(f"[fsem]*/**/{kind}")]
+    paths += [out / name for name in ("events.csv", "events.json", "metrics.json")]
     return {path.relative_to(out): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
@@ -73,9 +87,9 @@ def test_a_flipped_byte_in_any_product_is_found_said_and_mended(practice, finish
         path = paths[number % len(paths)]
         size = path.stat().st_size
         flip(path, int(rng.integers(size // 4, size // 2)))
-        product = {".json": path.with_suffix(".npy"), ".csv": path.with_suffix(".npz")}.get(path.suffix, path)
-        found.add(str(product.relative_to(out)))
-        said.append(path.name)
+        of = {".json": path.with_suffix(".npy"), ".csv": path.with_suffix(".npz")} if "**" in pattern else {}
+        found.add(str(of.get(path.suffix, path).relative_to(out)))
+        said.append("/report: " if path.name == "index.html" else path.name)
     printed = augrgb("verify", out, "--device", "cpu", check=1)
     named = {line.split()[1].removesuffix(":") for line in printed.splitlines() if "MISMATCH" in line}
     assert named == found
@@ -90,6 +104,41 @@ def test_reading_is_not_fooled_either(out):
     """Evaluation leaves out scores that are damaged, and says so."""
     flip(min(out.glob("scores/**/test*.npz")), 200)
     assert "left out: " in augrgb("evaluate", "--out", out)
+
+
+def test_a_flipped_byte_anywhere_in_joints_is_said_and_they_are_to_be_made_again(tmp_path, capsys):
+    """Of everyone who was found in 5 frames: what `extract` asks before it decodes for them again."""
+    job = Job(tmp_path, (), load_config("tiny"), torch.device("cpu"), Progress(tmp_path / "log.jsonl"))
+    file = JointFile.locate(tmp_path, "a.mp4", "0" * 64, {"detector": {"name": "d"}, "pose": "p"}, {})
+    found = Joints(np.zeros((5, 1), int), np.ones((5, 1, 17, 3), "f4"), np.ones((5, 1, 5), "f4"), 64, 48)
+    for part in (file.path, file.record_path):
+        file.save(JointTrack(found, Clock.constant(5, Fraction(25))), {"partial": False})
+        assert usable(job, file)
+        whole = part.read_bytes()
+        for position in range(0, len(whole), len(whole) // 7):
+            part.write_bytes(whole)
+            flip(part, position)
+            assert not usable(job, file)
+            assert f"made again: {part}: " in capsys.readouterr().out
+    assert {row["event"] for row in log(tmp_path)} == {"damaged"}
+
+
+def test_the_page_leaves_out_figures_that_are_damaged(out):
+    flip(out / "metrics.json", 500)
+    assert "left out: " in (printed := augrgb("report", out))
+    assert "metrics.json: some of its bytes changed since it was written; run evaluate" in printed
+
+
+def test_a_changed_hash_of_a_video_is_found_said_and_taken_anew(practice, out):
+    with closing(sqlite3.connect(out / "hashes.sqlite")) as connection, connection:
+        (sha256,) = connection.execute("SELECT sha256 FROM contents ORDER BY path").fetchone()
+    database = out / "hashes.sqlite"
+    database.write_bytes(database.read_bytes().replace(sha256.encode(), b"0" * 64))
+    assert "MISMATCH hashes.sqlite: what it says of " in augrgb("verify", out, "--device", "cpu", check=1)
+    printed = run(practice, out)
+    assert "made again: the remembered hash of " in printed
+    assert "nothing to do: everything was there already" in printed
+    assert "verified" in augrgb("verify", out, "--device", "cpu")
 
 
 def test_scoring_with_a_damaged_model_is_refused(out):

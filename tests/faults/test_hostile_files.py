@@ -25,6 +25,8 @@ from pipeline.events import Event, write_events
 from pipeline.feature_folders import CompareError, _read
 from pipeline.inputs import UsageError, find_videos
 from pipeline.labels import LabelError, match_videos
+from pipeline.score_files import ScoreFile, read_scores
+from pipeline.tracks import ScoreTrack
 
 MESSAGE = 6000  # characters that a message may have, whatever the file held
 HEADER = "video,start,end,label\n"
@@ -221,6 +223,16 @@ def test_formulas_in_a_csv_are_text(tmp_path):
     assert [
         row["label"] for row in json.loads((tmp_path / "events.json").read_text())["=video.mp4"]
     ] == printable
+
+
+def test_formulas_are_text_in_the_table_of_scores_too(tmp_path):
+    classes = ("=cmd|' /C calc'!A0", "@SUM(A1)", "plain")
+    track = ScoreTrack(np.full((2, 3), 0.5, np.float32), np.array([0.0, 0.04]), classes)
+    ScoreFile(tmp_path / "a.mp4.npz", "key").save(track)
+    with (tmp_path / "a.mp4.csv").open(newline="") as file:
+        header = next(csv.reader(file))
+    assert header == ["frame", "time", "'=cmd|' /C calc'!A0", "'@SUM(A1)", "plain"]
+    assert read_scores(tmp_path / "a.mp4.npz")[0].classes == classes
 
 
 # ---- settings

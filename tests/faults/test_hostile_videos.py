@@ -1,5 +1,6 @@
 """Broken and hostile videos through the whole run: each is scored or fails with a reason; the run ends."""
 
+import errno
 import importlib.util
 import json
 import os
@@ -8,12 +9,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from models import build_model
+from pipeline import files
 from pipeline.checkpoint import Checkpoint
 from pipeline.commands import run, summary
 from pipeline.config import WorkConfig, load_config, to_values
@@ -25,8 +28,9 @@ from pipeline.request import request
 from pipeline.video import DecodeLimits, VideoError, decode, probe
 from pipeline.video_types import REASONS
 
-LIGHT = ["fps=2", "work.hang_sec=30", "work.deadline_sec=60"]
-LIMITS = WorkConfig(hang_sec=30, deadline_sec=60).limits
+# Long enough for whole videos on a machine that is busy with other things.
+LIGHT = ["fps=2", "work.hang_sec=60", "work.deadline_sec=120"]
+LIMITS = WorkConfig(hang_sec=60, deadline_sec=120).limits
 
 
 def load_mutate() -> ModuleType:
@@ -63,9 +67,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     found = Watch()
 
     class Watched(DecoderProcess):
-        def __init__(self, path: Path, limits: DecodeLimits, waited_sec: float = 0.0) -> None:
+        def __init__(self, path: Path, *options: Any) -> None:
             self.path, self.began = path, time.monotonic()
-            super().__init__(path, limits, waited_sec)
+            super().__init__(path, *options)
 
         def close(self) -> None:
             closed = self._connection.closed
@@ -221,6 +225,23 @@ def test_an_unreadable_file(rendered, checkpoint, tmp_path):
     assert run_on(tmp_path, checkpoint, tmp_path / "out") == {"a.mp4": "scored", "b.mp4": "unreadable"}
 
 
+def test_a_file_whose_rights_are_gone_or_whose_disk_fails(rendered, checkpoint, tmp_path, monkeypatch):
+    """As the superuser, too, whom rights do not stop."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (tmp_path / "in" / name).write_bytes(rendered["h264.mp4"])
+    failing, whole = {"b.mp4": errno.EACCES, "c.mp4": errno.EIO}, files.file_sha256
+
+    def read(path):
+        if path.name in failing:
+            raise OSError(failing[path.name], os.strerror(failing[path.name]), str(path))
+        return whole(path)
+
+    monkeypatch.setattr(files, "file_sha256", read)
+    ended = run_on(tmp_path / "in", checkpoint, tmp_path / "out")
+    assert ended == {"a.mp4": "scored", "b.mp4": "unreadable", "c.mp4": "unreadable"}
+
+
 @pytest.mark.parametrize("size", [(100_000, 1), (8, 20_000), (4, 2)])
 def test_slivers_of_pictures(checkpoint, tmp_path, size):
     render(tmp_path / "a.mkv", "ffv1", size, frames=3)
@@ -283,9 +304,9 @@ def test_all_tries_for_a_video_have_one_deadline(rendered, tmp_path, monkeypatch
     path.write_bytes(rendered["h264.mp4"])
 
     class Counting(DecoderProcess):
-        def __init__(self, path: Path, limits: DecodeLimits, waited_sec: float = 0.0) -> None:
+        def __init__(self, path: Path, limits: DecodeLimits, waited_sec: float, *options: Any) -> None:
             given.append(waited_sec)
-            super().__init__(path, limits, waited_sec)
+            super().__init__(path, limits, waited_sec, *options)
 
     monkeypatch.setattr("pipeline.video.DecoderProcess", Counting)
 

@@ -1,5 +1,6 @@
 """Checkpoints load whole and safely, or say why not."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def test_what_is_no_checkpoint_is_named(tmp_path, checkpoint):
     torch.save({"state_dict": {}}, path)
     with pytest.raises(CheckpointError, match="expected an augrgb checkpoint of format 1 or 2, found None"):
         Checkpoint.load(path)
+
+
+def test_what_has_no_end_or_would_fill_the_memory_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.ckpt")
+    for path in (Path("/dev/zero"), tmp_path, tmp_path / "pipe.ckpt"):
+        with pytest.raises(
+            CheckpointError, match=rf"{path.name}: .*not a regular file; expected one such as"
+        ):
+            Checkpoint.load(path)
+    huge = tmp_path / "huge.ckpt"
+    huge.touch()
+    os.truncate(huge, 5 << 30)  # a hole: no disk is filled
+    with pytest.raises(CheckpointError, match=r"huge\.ckpt: .*5 GiB; no model of ours has more than 4"):
+        Checkpoint.load(huge)
 
 
 def test_any_flipped_byte_is_noticed(tmp_path, checkpoint):

@@ -1,6 +1,7 @@
 """The classes of a window are those that the whole network, classifier and all, gives it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,8 @@ def test_names_come_from_a_file(network, tmp_path):
         load_classifiers(config_of(path), ["rgb"], tmp_path / "names.txt")
     with pytest.raises(UsageError, match=r"none\.txt: cannot be read"):
         load_classifiers(config_of(path), ["rgb"], tmp_path / "none.txt")
+    with pytest.raises(UsageError, match=r"/dev/zero: cannot be read .*expected a regular file"):
+        load_classifiers(config_of(path), ["rgb"], Path("/dev/zero"))
 
 
 def test_weights_without_a_classifier_are_named(network, tmp_path):

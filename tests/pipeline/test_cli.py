@@ -357,5 +357,5 @@ def test_presets_are_listed_and_shown_whole():
 
 def test_a_folder_of_results_that_may_not_be_written_is_named(practice, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.request.os.access", lambda *_: False)
-    with pytest.raises(UsageError, match=rf"may not write in {tmp_path}.*--user"):
+    with pytest.raises(UsageError, match=rf"may not write in {tmp_path}.*mount a folder"):
         request([practice], tmp_path / "no" / "out", preset="tiny")

@@ -121,6 +121,22 @@ def test_short_videos_have_features_too(settings, write_video, tmp_path, num_fra
     assert (track.step_sec_T <= (num_frames - 1) / 25).all()
 
 
+@pytest.mark.slow
+def test_the_public_scripts_pieces_are_its_own_under_its_name_alone(settings, write_video, tmp_path):
+    """Of 1,700 frames: 1 to 1656 and, overlapping them, 1553 to 1698, each as one clip, joined untrimmed."""
+    video = write_video(tmp_path / "a.mp4", 1700)
+    public = [*settings, "rgb.mode=dense-public"]
+    made = features(video, tmp_path / "out", public, ("rgb",))["rgb"].data_TD
+    config = load_config("tiny", overrides=public).rgb
+    rgb = resize_short_side(all_frames(video), config.resize) / 127.5 - 1
+    assert len(rgb) == 1700
+    pieces = [at_once(config, 3, rgb[start:stop]) for start, stop in ((1, 1657), (1553, 1699))]
+    assert [len(piece) for piece in pieces] == [206, 18]
+    assert_close(made, np.concatenate(pieces))
+    whole = features(video, tmp_path / "out", settings, ("rgb",))["rgb"].data_TD
+    assert len(whole) == 212  # without the other name, the whole video is one clip
+
+
 def test_the_layout_of_the_work_is_recorded_and_changes_rounding_only(settings, write_video, tmp_path):
     video = write_video(tmp_path / "a.mp4", 45)
     small = ["work.dense_frames=5", "work.frames=3"]

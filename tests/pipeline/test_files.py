@@ -1,11 +1,13 @@
 """Files are whole or not there."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pipeline.files import (
     ContentHashes,
+    damage_of_hashes,
     digest,
     file_sha256,
     read_json,
@@ -80,16 +82,19 @@ def test_hashes_are_remembered_until_the_file_changes(tmp_path, monkeypatch):
     assert ContentHashes(None).sha256(video) == "again"
 
 
-@pytest.mark.parametrize("position", [3, 60, 5000])
-def test_a_damaged_memory_of_hashes_is_made_anew(tmp_path, position):
+@pytest.mark.parametrize(("position", "times_said"), [(3, 1), (60, 0), (5000, 0)], ids=str)
+def test_a_damaged_memory_of_hashes_is_made_anew(tmp_path, position, times_said):
+    """Byte 60 is of a version number that nobody uses, byte 5000 lies between rows: there any will do."""
     video, database = tmp_path / "v.mp4", tmp_path / "hashes.sqlite"
     video.write_bytes(b"one")
     expected = ContentHashes(database).sha256(video)
     data = bytearray(database.read_bytes())
     data[position] ^= 0xFF
     database.write_bytes(data)
-    assert ContentHashes(database).sha256(video) == expected
-    assert ContentHashes(database).sha256(video) == expected
+    said = []
+    assert ContentHashes(database, said.append).sha256(video) == expected
+    assert ContentHashes(database, said.append).sha256(video) == expected
+    assert len(said) == times_said
 
 
 def test_a_changed_hash_in_memory_is_not_believed(tmp_path):
@@ -100,4 +105,28 @@ def test_a_changed_hash_in_memory_is_not_believed(tmp_path):
     data = database.read_bytes()
     database.write_bytes(data.replace(digits, bytes([digits[0] ^ 1]) + digits[1:]))
     assert data != database.read_bytes()
-    assert ContentHashes(database).sha256(video) == expected
+    assert damage_of_hashes(database) == f"what it says of {video} changed since it was written"
+    said = []
+    assert ContentHashes(database, said.append).sha256(video) == expected
+    assert said == [f"  made again: the remembered hash of {video}: it changed since it was written"]
+    assert ContentHashes(database, said.append).known(video) == expected
+    assert len(said) == 1
+    assert damage_of_hashes(database) is None
+
+
+def test_what_is_no_memory_of_hashes_is_damaged_and_none_is_not(tmp_path):
+    assert damage_of_hashes(tmp_path / "hashes.sqlite") is None
+    (tmp_path / "hashes.sqlite").write_bytes(b"SQLite format 3\0 and then nothing of it" * 20)
+    assert damage_of_hashes(tmp_path / "hashes.sqlite") == "file is not a database"
+
+
+def test_hashes_may_be_asked_for_from_any_thread(tmp_path):
+    videos = [tmp_path / f"{number}.mp4" for number in range(40)]
+    for number, video in enumerate(videos):
+        video.write_bytes(bytes([number]))
+    hashes = ContentHashes(tmp_path / "hashes.sqlite")
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(hashes.sha256, videos)) == [file_sha256(video) for video in videos]
+        assert list(threads.map(hashes.known, videos)) == [file_sha256(video) for video in videos]
+    hashes.save()
+    assert ContentHashes(tmp_path / "hashes.sqlite").known(videos[39]) == file_sha256(videos[39])

@@ -35,6 +35,7 @@ def test_one_is_shown_with_every_setting(name):
     text = shown(name)
     assert from_values(yaml.safe_load(text)) == load_config(name)
     assert yaml.safe_load(text)["preset"] == name
+    assert "person" not in yaml.safe_load(text)["flow"]["i3d"]  # nobody is cut out of flow
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,6 +1,8 @@
 """Extractors are made ready before any work, and what they lack is named at once."""
 
 import http.server
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -107,3 +109,28 @@ def test_identities_hold_what_changes_numbers_and_not_what_does_not():
         "rgb.precision=bfloat16",
     ):
         assert identity(other) != plain
+
+
+def test_what_is_made_how_is_known_without_a_network():
+    """So that what is in a cache is found without the seconds that they take to import."""
+    code = """
+import sys, torch
+from pipeline.config import load_config
+from pipeline.progress import Progress
+from pipeline.recipe import Recipe
+modalities = ("rgb", "flow", "skeleton")
+recipe = Recipe.build(load_config("tiny"), modalities, Progress(quiet=True), torch.device("cpu"))
+assert tuple(recipe.identities) == modalities
+print([name for name in ("mmpose", "mmcv", "mmdet", "torchvision", "lightning") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_networks_are_what_is_said_without_them(monkeypatch):
+    recipe = Recipe.build(load_config("tiny"), ("rgb", "flow", "skeleton"), Progress(quiet=True), CPU)
+    recipe.load()
+    assert recipe.identities["rgb"]["extractor"] == recipe.extractors["rgb"].identity()
+    monkeypatch.setattr(recipe.extractors["flow"], "weights_sha256", "other")
+    with pytest.raises(WeightsError, match=r"weights of flow changed while they were read; run again"):
+        recipe.load()

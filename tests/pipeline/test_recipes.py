@@ -238,7 +238,7 @@ def acted(write_video, tmp_path_factory):
     return write_video(tmp_path_factory.mktemp("acted") / "acted.mp4", frames, rate=60)
 
 
-def run_and_verify(preset, video, out, overrides, modalities):
+def assert_runs_and_verifies(preset, video, out, overrides, modalities):
     """All from one decode of a file: counts, seconds, and rows that come out the same again."""
     made = extract(
         video, out, features=modalities, preset=preset, overrides=overrides, quiet=True, device="cpu"
@@ -262,7 +262,7 @@ def run_and_verify(preset, video, out, overrides, modalities):
 )
 def test_each_recipe_runs_and_verifies(preset, modalities, narrow, acted, tmp_path):
     small = [*narrow, "rgb.resize=96", "rgb.crop=null"]
-    run_and_verify(preset, acted, tmp_path / "out", small, modalities)
+    assert_runs_and_verifies(preset, acted, tmp_path / "out", small, modalities)
 
 
 @pytest.mark.shared
@@ -289,7 +289,7 @@ def test_recipes_on_real_videos(preset, narrow, shared, tmp_path):
 def test_each_recipe_runs_with_skeletons(preset, random_networks, narrow, acted, tmp_path):
     pose = ["pose.detector=augrgb-tiny-detector", "pose.pose=augrgb-tiny-pose", "skeleton.network=stgcn++"]
     overrides = [*random_networks, *narrow, *pose]
-    run_and_verify(preset, acted, tmp_path / "out", overrides, ("rgb", "flow", "skeleton"))
+    assert_runs_and_verifies(preset, acted, tmp_path / "out", overrides, ("rgb", "flow", "skeleton"))
 
 
 def test_thumos_features_are_the_networks_on_frames_cut_by_hand(narrow, write_video, tmp_path):

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from pipeline.metrics import frame_map
-from pipeline.report import Curve, ReportData, VideoPanel, write_report
-from pipeline.report_json import MAX_CLASSES, MAX_POINTS, MAX_TIMELINES, max_pool, page_json
+from pipeline.report import Curve, Media, ReportData, VideoPanel, write_report
+from pipeline.report_json import MAX_SLOWEST, page_json, slowest
+from pipeline.report_video import video_id
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -103,14 +104,34 @@ def test_hostile_strings_are_text_and_nothing_else(tmp_path):
         assert text in page.text
 
 
+def put(script: Path) -> tuple[str, dict]:
+    """Name and value that a script beside the page hands over; it does nothing else."""
+    (inside,) = re.fullmatch(r"augrgb\.put\((.*)\);\n", script.read_text(encoding="ascii")).groups()
+    name, value = json.loads(f"[{inside}]")
+    return name, value
+
+
 def test_hostile_strings_come_back_exactly_from_the_json(tmp_path):
     page = page_of(report(HOSTILE), tmp_path)
     data = page.data
     assert tuple(data["labels"]) == HOSTILE
     assert data["videos"][0]["name"] == HOSTILE[0]
     assert data["videos"][0]["note"] == HOSTILE[-1]
-    assert sorted(row["name"] for row in data["per_class"]) == sorted(HOSTILE)
+    assert sorted(row["name"] for row in data["protocols"][0]["classes"]) == sorted(HOSTILE)
     assert not set("<>&\u2028\u2029") & set(page.scripts[1])
+
+
+def test_no_file_is_named_after_a_video_or_a_label(tmp_path):
+    others = {name: panel().scores_FK[:, :1].repeat(len(HOSTILE), 1) for name in HOSTILE}
+    video = replace(report(HOSTILE).videos[0], name="../../etc/<x>.mp4", others=others)
+    write_report(report(HOSTILE, videos=(video,)), tmp_path / "page")
+    files = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
+    key = video_id(video.name)
+    assert files == [f"page/data/{key}.js", "page/index.html"]
+    name, value = put(tmp_path / "page" / "data" / f"{key}.js")
+    assert name == key
+    assert [model["name"] for model in value["models"]] == ["scores", *HOSTILE]
+    assert not set("<>&") & set((tmp_path / files[0]).read_text())
 
 
 def test_file_name_that_is_not_utf8(tmp_path):
@@ -126,6 +147,9 @@ def test_page_loads_nothing(tmp_path):
     loads = {"src", "href", "srcset", "data", "action", "formaction", "poster", "background", "ping"}
     targets = {value for _, name, value in page.attributes if name in loads}
     assert all(target == "data:," or target.startswith("#") for target in targets), targets
+    assert (
+        page.tags["iframe"] == page.tags["object"] == page.tags["form"] - 1 == 0
+    )  # that of the list of keys
     ours = [text for text in page.scripts if text != max(page.scripts, key=len)]
     styles = (Path(__file__).parents[2] / "pipeline/templates/report.css").read_text()
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", "\n".join([*ours, styles]))
@@ -139,16 +163,23 @@ def test_policy_allows_only_the_scripts_of_the_page(tmp_path):
     digests = [hashlib.sha256(text.encode()).digest() for text in code]
     hashes = {f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests}
     (allowed,) = re.findall(r"script-src ([^;]*);", policy)
-    assert set(allowed.split()) == hashes
+    assert set(allowed.split()) == hashes | {"'self'"}
     assert len(hashes) == 3
+    assert "media-src 'self';" in policy
+    assert "unsafe-eval" not in policy
 
 
 def test_same_data_same_bytes_and_no_leftovers(tmp_path):
-    first = write_report(report(), tmp_path / "a").read_bytes()
-    write_report(report(title="other"), tmp_path / "b")
-    again = write_report(report(), tmp_path / "b")
-    assert again.read_bytes() == first
-    assert list(again.parent.iterdir()) == [again]
+    first, other = tmp_path / "a", tmp_path / "b"
+    write_report(report(), first)
+    write_report(report(title="other", videos=(panel("other.mp4"),)), other)
+    write_report(report(), other)
+    files = [
+        sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file()) for folder in (first, other)
+    ]
+    assert files[0] == files[1]
+    assert len(files[0]) == 2  # the page, and its video's data
+    assert all((first / name).read_bytes() == (other / name).read_bytes() for name in files[0])
 
 
 def test_results_failures_stages_lint_settings_are_there(tmp_path):
@@ -164,7 +195,7 @@ def test_results_failures_stages_lint_settings_are_there(tmp_path):
 
 def test_class_without_a_positive_has_no_figure(tmp_path):
     result = {**report().metrics["clap"], "ap": {"wave": None, "clap": 0.25}, "mean_ap": 0.25}
-    rows = page_of(report(metrics={"m": result}), tmp_path).data["per_class"]
+    rows = page_of(report(metrics={"m": result}), tmp_path).data["protocols"][0]["classes"]
     assert [(row["name"], row["ap"]) for row in rows] == [("clap", [0.25]), ("wave", [None])]
 
 
@@ -177,7 +208,8 @@ def test_unlabelled_run(tmp_path):
     assert "mAP" not in page.text
     assert "no video is labelled" in page.text
     assert [video["intervals"] for video in page.data["videos"]] == [None, None]
-    assert page.data["per_class"] == page.data["curves"] == []
+    assert [video["f1"] for video in page.data["videos"]] == [None, None]
+    assert page.data["protocols"] == page.data["curves"] == []
 
 
 def test_nothing_could_be_scored(tmp_path):
@@ -192,61 +224,64 @@ def test_nan_of_a_diverged_training_is_a_gap(tmp_path):
     assert found["columns"] == {"epoch": [0.0, 1.0], "train_loss": [None, None], "val_loss": [None, 1.0]}
 
 
-@pytest.mark.parametrize("frames", [1, 2, MAX_POINTS - 1, MAX_POINTS, MAX_POINTS + 1, 4321])
-def test_max_pool_keeps_every_peak_where_it_is(frames):
-    times = np.arange(frames) / 30 + 1.5
-    scores = np.zeros((frames, 3))
-    peaks = [0, frames // 2, frames - 1]
-    scores[peaks, range(3)] = 0.9
-    pooled, edges = max_pool(scores, times, 30.0)
-    assert len(pooled) == min(frames, MAX_POINTS) == len(edges) - 1
-    assert edges[0] == 1.5
-    assert edges[-1] == pytest.approx(1.5 + frames / 30)
-    for k, frame in enumerate(peaks):
-        (at,) = np.flatnonzero(pooled[:, k])
-        assert pooled[at, k] == 0.9
-        assert edges[at] <= times[frame] < edges[at + 1]
+def test_protocols_are_shown_apart_the_headline_first(tmp_path):
+    one = report().metrics["clap"]
+    metrics = {
+        f"{model} ({protocol})": {**one, "protocol": protocol, "mean_ap": value}
+        for protocol, value in (("event_map", 0.2), ("frame_map/all", 0.4))
+        for model in ("vanilla", "student")
+    }
+    page = page_of(report(metrics=metrics), tmp_path)
+    found = page.data["protocols"]
+    assert [protocol["name"] for protocol in found] == ["frame_map/all", "event_map"]
+    assert [[row["name"] for row in protocol["rows"]] for protocol in found] == [["vanilla", "student"]] * 2
+    assert [len(row["ap"]) for row in found[1]["classes"]] == [2, 2]
+    assert "20.0" in page.text
 
 
-def test_tracks_are_three_decimals_of_the_scores():
-    video = panel(frames=MAX_POINTS)
-    scores = page_json(report(videos=(video,)))["videos"][0]["scores"]
-    for k, track in zip(scores["classes"], scores["tracks"], strict=True):
-        drawn = np.frombuffer(base64.b64decode(track), "<u2") / 1000
-        np.testing.assert_allclose(drawn, video.scores_FK[:, k], atol=0.00051)
+def test_list_has_what_is_searched_and_sorted(tmp_path):
+    intervals = ((0.8, 1.0, "clap"), (0.1, 0.5, "clap"), (0.3, 0.4, "not a class"))
+    media = Media("preview", f"media/{0:016x}.mp4", 0.25, f"media/{0:016x}.js")
+    video = panel(intervals=intervals, media=media, joints="joints/x.js", seconds=2.5)
+    data = page_of(report(videos=(video, panel("b.mp4", subset="training"))), tmp_path).data
+    (found, other) = data["videos"]
+    assert [data["labels"][k] for k in found["labels"]] == ["clap", "not a class"]
+    assert (found["intervals"], other["intervals"]) == (3, 0)
+    assert found["media"] == {
+        "kind": "preview",
+        "file": "media/0000000000000000.mp4",
+        "offset_sec": 0.25,
+        "flow": "media/0000000000000000.js",
+    }
+    assert found["joints"] == "joints/x.js"
+    assert other["media"] is None
 
 
-def test_labelled_classes_are_drawn_before_higher_scores():
-    classes = tuple(f"c{k}" for k in range(MAX_CLASSES + 20))
-    scores = np.tile(np.linspace(0, 1, len(classes), dtype=np.float32), (30, 1))
-    intervals = ((0.8, 1.0, "c3"), (0.1, 0.5, "c7"), (0.3, 0.4, "a label the model does not know"))
-    video = panel(classes=len(classes), frames=30, scores_FK=scores, intervals=intervals)
-    data = page_json(ReportData("t", classes, {}, (), (video,), (), (), (), {}))
-    drawn = data["videos"][0]["scores"]
-    assert drawn["classes"][:4] == [7, 3, len(classes) - 1, len(classes) - 2]
-    assert len(drawn["classes"]) == len(drawn["tracks"]) == MAX_CLASSES
-    assert drawn["left_out"] == 20
-    assert [data["labels"][k] for _, _, k in data["videos"][0]["intervals"]] == [i[2] for i in intervals]
+def test_hundreds_of_videos_are_listed_and_the_page_stays_small(tmp_path):
+    videos = [panel(f"{i:03}.mp4", frames=500, subset="training") for i in range(400)]
+    videos.append(panel("z.mp4", frames=500, subset="testing"))
+    few = page_of(report(videos=tuple(videos[:1])), tmp_path / "few")
+    many = page_of(report(videos=tuple(videos)), tmp_path / "many")
+    assert many.data["videos"][0]["name"] == "z.mp4"
+    assert len(list((tmp_path / "many" / "data").iterdir())) == len(many.data["videos"]) == 401
+    assert len(many.scripts[1]) - len(few.scripts[1]) < 400 * 400  # characters per video in the page itself
 
 
-def test_hundreds_of_videos_are_listed_and_the_first_drawn(tmp_path):
-    videos = [panel(f"{i:03}.mp4", frames=2, subset="training") for i in range(MAX_TIMELINES + 4)]
-    videos.append(panel("z.mp4", frames=2, subset="testing"))
-    page = page_of(report(videos=tuple(videos)), tmp_path)
-    found = page.data["videos"]
-    assert found[0]["name"] == "z.mp4"
-    assert [video["scores"] is not None for video in found] == [True] * MAX_TIMELINES + [False] * 5
-    assert f"All {len(videos)} videos can be found here; the first {MAX_TIMELINES}" in " ".join(
-        page.text.split()
-    )
+def test_slowest_videos_are_named(tmp_path):
+    videos = tuple(panel(f"{i}.mp4", seconds=float(i)) for i in range(MAX_SLOWEST + 3))
+    data = report(videos=(*videos, panel("unknown.mp4")))
+    assert [video.seconds for video in slowest(data)] == [12.0, 11.0, *map(float, range(10, 2, -1))]
+    page = page_of(data, tmp_path)
+    assert ("a", "data-video", video_id("12.mp4")) in page.attributes
+    assert page_json(data)["videos"][-1]["seconds"] is None
 
 
-def test_size_is_bounded_by_points_and_classes():
-    classes = tuple(f"c{k}" for k in range(100))
-    video = panel(classes=100, frames=20_000)
-    data = page_json(ReportData("t", classes, {}, (), (video,), (), (), (), {}))
-    size = len(json.dumps(data["videos"]))
-    assert size < MAX_CLASSES * MAX_POINTS * 2.7 + MAX_POINTS * 10 + 1000
+def test_label_curve_where_there_is_one(tmp_path):
+    line = {"name": "student", "rgb": True, "x": [1, 2], "y": [20.0, 30.0], "std": [1.0, 2.0]}
+    page = page_of(report(label_curve=[line]), tmp_path / "a")
+    assert page.data["label_curve"] == [line]
+    assert "Label curve" in page.text
+    assert "Label curve" not in page_of(report(), tmp_path / "b").text
 
 
 def test_page_itself_is_five_megabytes_at_most(tmp_path):
@@ -261,6 +296,8 @@ def test_page_itself_is_five_megabytes_at_most(tmp_path):
         ({"scores_FK": np.zeros((49, 2))}, r"50 times, got \(49, 2\)"),
         ({"scores_FK": np.full((50, 2), 1.5)}, "probabilities"),
         ({"scores_FK": np.full((50, 2), np.nan)}, "probabilities"),
+        ({"others": {"vanilla": np.zeros((50, 3))}}, r"50 times, got \(50, 3\)"),
+        ({"others": {"vanilla": np.full((50, 2), -1.0)}}, "probabilities"),
         ({"fps": 0.0}, "above 0"),
     ],
 )
@@ -272,3 +309,13 @@ def test_bad_video_is_named(changes, message):
 def test_scores_of_other_classes_are_refused():
     with pytest.raises(ValueError, match="3 columns of scores, 2 classes"):
         report(videos=(panel(classes=3),))
+
+
+@pytest.mark.parametrize(
+    "file", ["media/a.mp4", "../x.mp4", "media/../0123456789abcdef.mp4", "/0123456789abcdef"]
+)
+def test_media_has_no_names_of_users(file):
+    with pytest.raises(ValueError, match="named by its hash"):
+        Media("source", file, 0.0)
+    with pytest.raises(ValueError, match="named by its hash"):
+        Media("preview", f"media/{0:016x}.mp4", 0.0, file)
