@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 MOST_BYTES = 300_000
-_MOMENT_SEC = 6.0  # of the video that is shown
+_MOMENT_SEC = 4.6  # of the video that is shown
 _WIDE = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 _PHONE = {"viewport": {"width": 380, "height": 780}, "color_scheme": "dark", "is_mobile": True}
 
@@ -45,12 +45,12 @@ def take(url: str, folder: Path) -> None:
             executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
         )
         for name, settings in (("overview", _WIDE), ("video", _WIDE), ("phone", _PHONE)):
-            page = browser.new_page(**settings)
+            page = browser.new_page(**settings, bypass_csp=True)  # Playwright waits by evaluating strings
             page.set_default_timeout(120_000)
             page.goto(url if name == "overview" else f"{url}#t={_MOMENT_SEC}")
             page.wait_for_selector("#video[data-shown]")
             if name != "overview":
-                draw_over(page)
+                draw_over(page, ("joints", "flow") if name == "video" else ("joints",))
             picture = folder / f"page-{name}.png"
             page.screenshot(path=picture)
             shrink(picture)
@@ -58,11 +58,11 @@ def take(url: str, folder: Path) -> None:
         browser.close()
 
 
-def draw_over(page: "Page") -> None:
-    """What can be drawn over the picture, and the picture at the top."""
-    for option in ("#show-joints", "#show-flow"):
-        if page.locator(option).is_visible():
-            page.locator(option).check()
+def draw_over(page: "Page", overlays: Sequence[str]) -> None:
+    """What is wanted, and can be, drawn over the picture; the picture at the top."""
+    for option in [page.locator(f"#show-{name}") for name in overlays]:
+        if option.is_visible():
+            option.check()
     page.wait_for_function("document.getElementById('player').readyState >= 2")
     page.wait_for_function("!document.getElementById('player').seeking")
     page.locator("#video-name").evaluate("(node) => node.scrollIntoView({behavior: 'instant'})")
@@ -72,7 +72,7 @@ def draw_over(page: "Page") -> None:
 def shrink(picture: Path) -> None:
     """With a palette of 256 colours where it is too large for a repository."""
     if picture.stat().st_size > MOST_BYTES:
-        Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)
+        Image.open(picture).convert("RGB").quantize(256, kmeans=3).save(picture, optimize=True)
 
 
 def chromium() -> str:

@@ -34,7 +34,7 @@ def page(open_page, url):
 
 
 def until(page, expression: str) -> None:
-    """Wait for an expression to hold. Playwright's own way evaluates strings in the page, whose policy forbids it."""
+    """Wait for an expression to hold; Playwright's own way evaluates a string, which the page forbids."""
     ends = time.monotonic() + WAIT_SEC
     while not page.evaluate(expression):
         assert time.monotonic() < ends, f"not within {WAIT_SEC} s: {expression}"
