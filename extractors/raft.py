@@ -29,6 +29,7 @@ from extractors.weights import load_weights
 
 MIN_PX = 128  # less leaves nothing at the top of the correlation pyramid
 _STRIDE = 8  # of the encoders
+_MOST_BYTES = 4 << 30  # of correlations at once, where that is more than one pair's
 _BUILDERS = {"raft_small": (raft_small, 3), "raft_large": (raft_large, 4)}  # correlation radius
 
 
@@ -56,8 +57,8 @@ def build_raft(variant: str) -> RAFT:
 class FlowNetwork:
     """Flow between consecutive frames of any size.
 
-    `batch_pairs` bounds memory (a pair's correlations alone are 1.33 * 4 * (h * w)^2 bytes) and
-    changes nothing but rounding.
+    `batch_pairs` bounds memory, fewer where frames are large (`pairs_at_once`), and changes nothing but
+    rounding.
     """
 
     def __init__(self, config: RAFTConfig, device: torch.device, batch_pairs: int = 8) -> None:
@@ -94,7 +95,7 @@ class FlowNetwork:
                 x_NCHW,
                 self.config.updates,
                 reordered=self.config.arithmetic == "reordered",
-                batch_pairs=self.batch_pairs,
+                batch_pairs=min(self.batch_pairs, pairs_at_once(x_NCHW.shape[-2:])),
             )
         height, width = flow_N2HW.shape[-2:]
         flow_N2HW = flow_N2HW[..., top : height - bottom, left : width - right]
@@ -122,6 +123,13 @@ def padding(size: tuple[int, int]) -> tuple[int, int, int, int]:
         (-side % _STRIDE // 2, -side % _STRIDE - -side % _STRIDE // 2) for side in size
     )
     return left, right, top, bottom
+
+
+def pairs_at_once(size: tuple[int, ...]) -> int:
+    """How many pairs of frames (H, W) memory is there for: the correlations of one take
+    4 (h w)^2 bytes, and a third more for their averages."""
+    height, width = (side // _STRIDE for side in size)
+    return max(1, _MOST_BYTES * 3 // (16 * (height * width) ** 2))
 
 
 def consecutive_flow(

@@ -243,7 +243,16 @@ def test_the_commands_of_the_readme_do_what_they_say(sandbox):
 @pytest.mark.slow
 def test_the_python_of_the_readme_does_what_it_says(sandbox):
     (block,) = blocks(README, "python")
-    code = block.text + '\nassert scores["kitchen/c.mp4"].scores_FK.shape == (100, 2)\n'
+    code = (
+        block.text
+        + """
+from pipeline.video import probe
+
+track = scores["kitchen/c.mp4"]
+assert track.scores_FK.shape == (probe("videos/kitchen/c.mp4").clock.num_frames, 2)
+assert track.classes == ("cut", "pour")
+"""
+    )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-P", "-c", code], cwd=sandbox, env=env, check=True)
 

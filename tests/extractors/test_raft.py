@@ -17,6 +17,7 @@ from extractors.raft import (
     consecutive_flow,
     enlarged_size,
     padding,
+    pairs_at_once,
 )
 from extractors.weights import FILES
 
@@ -262,3 +263,14 @@ def test_bfloat16_is_near(real):
     frames = moving(4, 1, frames=2)
     error = (rough(frames) - real(frames)).abs()
     assert 0 < error.median() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("size", "pairs"), [((128, 128), 12288), ((256, 344), 425), ((1080, 1920), 1), ((256, 7760), 1)]
+)
+def test_large_frames_are_taken_in_smaller_batches(size, pairs):
+    """Correlations of a pair: every place with every other, float32, and at 1/4, 1/16, 1/64 of the places."""
+    found = pairs_at_once(size)
+    places = (size[0] // 8) * (size[1] // 8)
+    assert found == pairs
+    assert found == 1 or found * places**2 * 4 * (1 + 1 / 4 + 1 / 16 + 1 / 64) <= 4 << 30

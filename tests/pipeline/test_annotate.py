@@ -76,7 +76,7 @@ def augrgb(*args, check):
 def test_every_frame_is_shown_once_with_its_own_scores_at_its_own_time(
     width, height, pts, write_video, paint_number, read_number, tmp_path
 ):
-    numbered = [paint_number(i, width, height) for i in range(len(pts or range(30)))]
+    numbered = [paint_number(i, width, height) for i in range(len(pts or range(15)))]
     options = {"pix_fmt": "yuv444p"} if width % 2 else {}
     video = write_video(tmp_path / "in.mp4", numbered, pts=pts, **options)
     clock = probe(video).clock
