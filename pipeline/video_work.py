@@ -10,56 +10,24 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-import numpy as np
-
-from extractors.base import DenseExtractor, Extractor, Grid, Window
+from extractors.base import DenseExtractor, Extractor, Window
 from pipeline.config import WorkConfig
 from pipeline.dense_stream import DenseStream
 from pipeline.files import digest
 from pipeline.inputs import Source
-from pipeline.job import Job, describe_device, versions
+from pipeline.job import Job, describe_device
 from pipeline.memory import halved, is_out_of_memory, release
 from pipeline.products import Features, missing, usable
 from pipeline.recipe import SKELETON, Recipe
 from pipeline.stopwatch import Stopwatch
 from pipeline.streams import FeatureStream, Stream, run_streams
-from pipeline.timeline import Clock, centers_sec
-from pipeline.tracks import FeatureTrack, JointTrack
-from pipeline.video import DecodeResult, VideoError, VideoStream, decode, open_video
-
-if TYPE_CHECKING:  # RGB alone needs nothing of skeletons
-    from extractors.skeleton_input import Joints
+from pipeline.tracks import JointTrack
+from pipeline.video import VideoError, VideoStream, decode, open_video
+from pipeline.video_keeper import JOINTS, Decoded, FromJoints, VideoKeeper, batch_of
 
 MAX_ASPECT = 32  # of a picture, long side to short
-JOINTS = "joints"
-# In the record of every product: the video, and what decoding found out.
-_DESCRIBED = (
-    *("video", "fps", "decoder", "decoder_reason", "F", "S", "expected_frames", "partial", "error"),
-    *("width", "height", "codec", "pix_fmt", "color_range", "color_matrix", "rotation", "notes"),
-)
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """What one pass over the frames gave, and how it was made."""
-
-    products: dict[str, Any]  # by modality, and JOINTS
-    result: DecodeResult
-    work: WorkConfig
-    seconds: float
-    waited_sec: float  # of these, for frames
-
-
-@dataclass(frozen=True)
-class _FromJoints:
-    """Features of skeletons, and the record of the joints where these were there before."""
-
-    data_TD: np.ndarray
-    clock: Clock
-    record: Mapping[str, Any] | None
-    seconds: float
 
 
 @dataclass
@@ -78,8 +46,8 @@ class VideoWork:
     error: VideoError | None = None
     _wanted: list[str] = field(default_factory=list)  # of the frames: modalities, and JOINTS
     _frames: VideoStream | None = None
-    _decoded: _Decoded | None = None
-    _from_joints: _FromJoints | None = None
+    _decoded: Decoded | None = None
+    _from_joints: FromJoints | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -138,9 +106,10 @@ class VideoWork:
     def keep(self) -> Self:
         """Write what was made, and give the claim back."""
         with self._own_errors():
-            about = self._keep_decoded(self._decoded) if self._decoded else None
+            keeper = VideoKeeper(self.job, self.source, self.features)
+            about = keeper.keep_decoded(self._decoded) if self._decoded else None
             if self._from_joints:
-                self._keep_skeletons(self._from_joints, self._from_joints.record or about or {})
+                keeper.keep_skeletons(self._from_joints, self._from_joints.record or about or {})
         self.claim.close()
         return self
 
@@ -188,11 +157,11 @@ class VideoWork:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            self.job.progress.event("out_of_memory", video=self.source.name, batch=_batch(work))
+            self.job.progress.event("out_of_memory", video=self.source.name, batch=batch_of(work))
             return False
         return True
 
-    def _decode(self, work: WorkConfig) -> _Decoded:
+    def _decode(self, work: WorkConfig) -> Decoded:
         started, job, waited = time.monotonic(), self.job, Stopwatch()
 
         def consume(frames: VideoStream) -> dict[str, Any]:
@@ -215,7 +184,7 @@ class VideoWork:
             limits=job.config.work.limits,
             opened=opened,
         )
-        return _Decoded(products, result, work, time.monotonic() - started, waited.seconds)
+        return Decoded(products, result, work, time.monotonic() - started, waited.seconds)
 
     def _streams(self, num_sampled: int, work: WorkConfig) -> dict[str, Stream]:
         """Joints come first: they have the host wait, and the others then leave the device work to do."""
@@ -236,102 +205,13 @@ class VideoWork:
         assert skeletons is not None
         track, record = self._joints()
         data_TD = skeletons.features.features(track.joints).cpu().numpy()
-        self._from_joints = _FromJoints(data_TD, track.clock, record, time.monotonic() - started)
+        self._from_joints = FromJoints(data_TD, track.clock, record, time.monotonic() - started)
 
     def _joints(self) -> tuple[JointTrack, Mapping[str, Any] | None]:
         """Those that were found now, or else those in the cache and their record."""
         if self._decoded and JOINTS in self._decoded.products:
             return JointTrack(self._decoded.products[JOINTS], self._decoded.result.meta.clock), None
         return self.features.joints[self.source.name].load()
-
-    def _keep_decoded(self, decoded: _Decoded) -> Mapping[str, Any] | None:
-        """Write what the frames gave; the record of the joints, where they are among it."""
-        clock, seconds = decoded.result.meta.clock, round(decoded.seconds, 3)
-        about = {**self._describe(decoded.result), **self._made_with(decoded.work), "seconds": seconds}
-        record = None
-        for name, product in decoded.products.items():
-            if name == JOINTS:
-                record = self._save_joints(product, clock, about)
-            else:
-                self._save_features(name, product, self.recipe.extractors[name].grid, clock, about)
-        self.job.progress.event(
-            "extracted",
-            video=self.source.name,
-            products=list(decoded.products),
-            frames=decoded.result.num_frames,
-            decoder=decoded.result.decoder,
-            seconds=seconds,
-            decode_sec=round(decoded.waited_sec, 3),
-        )
-        for note in _notes(decoded.result):
-            self.job.progress.say(f"  {self.source.name}: {note}")
-        return record
-
-    def _keep_skeletons(self, made: _FromJoints, joints: Mapping[str, Any]) -> None:
-        """Write them; `joints` is the record of what they are made of."""
-        skeletons, seconds = self.recipe.skeletons, round(made.seconds, 3)
-        assert skeletons is not None
-        empty = int((made.data_TD == 0).all(axis=1).sum())
-        if empty == len(made.data_TD):
-            self.job.progress.say(f"  {self.source.name}: nobody is found, its skeleton features are zero")
-        about = {
-            **{name: joints[name] for name in _DESCRIBED if name in joints},  # earlier versions said less
-            **self._made_with(self.job.config.work),
-            "joints_sha256": joints["data_sha256"],
-            "empty": empty,  # windows in which nobody is seen: zero
-            "seconds": seconds,
-        }
-        self._save_features(SKELETON, made.data_TD, skeletons.features.grid, made.clock, about)
-        self.job.progress.event("extracted", video=self.source.name, products=[SKELETON], seconds=seconds)
-
-    def _save_joints(self, joints: "Joints", clock: Clock, about: Mapping[str, Any]) -> Mapping[str, Any]:
-        identity = {"pose": self.recipe.pose_identity, "decode": self.recipe.decode}
-        file = self.features.joints[self.source.name]
-        return file.save(JointTrack(joints, clock), {**identity, **about})
-
-    def _save_features(
-        self, modality: str, data_TD: np.ndarray, grid: Grid, clock: Clock, about: Mapping[str, Any]
-    ) -> None:
-        centers_T = centers_sec(grid, about["S"], clock, self.job.config.fps)
-        file = self.features.files[self.source.name][modality]
-        file.save(FeatureTrack(data_TD, centers_T, clock), {**self.recipe.identities[modality], **about})
-
-    def _describe(self, decoded: DecodeResult) -> dict[str, Any]:
-        """For the record: the video, and what decoding found out."""
-        meta = decoded.meta
-        values: tuple[Any, ...] = (
-            {"name": self.source.name, "sha256": self._unchanged()},
-            self.job.config.fps,
-            decoded.decoder,
-            decoded.why,
-            decoded.num_frames,
-            decoded.num_sampled,
-            decoded.expected_frames,
-            decoded.partial,
-            decoded.error,
-            *(meta.width, meta.height, meta.codec, meta.pix_fmt),
-            *(meta.color_range, meta.color_matrix, meta.rotation),
-            list(meta.notes),
-        )
-        return dict(zip(_DESCRIBED, values, strict=True))
-
-    def _unchanged(self) -> str:
-        """The video's sha256; VideoError where it is not what it was before it was decoded."""
-        path, name = self.source.path, self.source.name
-        try:
-            sha256 = self.job.hashes.sha256(path)
-        except OSError as error:
-            raise VideoError(path, "not_found", f"gone while it was decoded ({error.strerror})") from error
-        if self.recipe.locate(self.job.out, name, sha256) != self.features.files[name]:
-            raise VideoError(path, "changed", "its content changed while it was decoded")
-        return sha256
-
-    def _made_with(self, work: WorkConfig) -> dict[str, Any]:
-        return {
-            "device": describe_device(self.job.device),
-            "batch": _batch(work),
-            "versions": versions(),
-        }
 
 
 def check_shape(stream: VideoStream) -> None:
@@ -342,23 +222,8 @@ def check_shape(stream: VideoStream) -> None:
         raise VideoError(stream.meta.path, "bad_dimensions", found)
 
 
-def _batch(work: WorkConfig) -> dict[str, int]:
-    """How much the networks saw at once: not part of a key, but the last bits of numbers depend on it."""
-    return {"frames": work.frames, "clips": work.clips, "dense_frames": work.dense_frames}
-
-
 def _feature_stream(extractor: Extractor, num_sampled: int, work: WorkConfig) -> Stream:
     if isinstance(extractor.grid, Window):
         return FeatureStream(extractor, work.clips)
     assert isinstance(extractor, DenseExtractor)
     return DenseStream(extractor, num_sampled, work.dense_frames)
-
-
-def _notes(decoded: DecodeResult) -> list[str]:
-    """What a user should know of how a video was decoded."""
-    notes = list(decoded.meta.notes)
-    if decoded.decoder != "decord":
-        notes.append(f"decoded by {decoded.decoder}: {decoded.why}")
-    if decoded.partial:
-        notes.append(f"kept {decoded.num_frames} of {decoded.expected_frames} frames: {decoded.error}")
-    return notes

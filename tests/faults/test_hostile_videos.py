@@ -340,8 +340,7 @@ def test_a_frame_may_last_but_not_for_days(tmp_path):
     assert error.value.reason == "bad_times"
 
 
-def test_reasons_are_a_closed_list_that_the_readme_explains():
-    root = Path(__file__).resolve().parents[2]
-    readme = (root / "README.md").read_text()
+def test_reasons_are_a_closed_list_that_the_documentation_explains():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "outputs.md").read_text()
     for reason, meaning in REASONS.items():
-        assert f"| `{reason}` | {meaning} |" in readme
+        assert f"| `{reason}` | {meaning} |" in page

@@ -128,7 +128,14 @@ def children():
         if fields[0] != "Z":
             of[int(fields[1])] += 1
     servers = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    return sum(of[int(pid)] for pid in servers)
+    return sum(of[int(pid)] for pid in servers if "decoder_server" in command_line(pid))
+
+
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])

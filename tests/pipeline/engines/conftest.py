@@ -19,7 +19,7 @@ FRAMES = {"a.mp4": 30, "b.mp4": 200, "c/d.mp4": 60, "e.mp4": 120, "f.mp4": 15}
 BROKEN = "broken.mp4"
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     """As every worker has: bytes are the same for the same number of threads."""
     threads = torch.get_num_threads()
@@ -51,7 +51,7 @@ def extract(videos):
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def local(tmp_path_factory, extract):
     """OUT of a run in one process."""
     out = tmp_path_factory.mktemp("local") / "out"
@@ -59,7 +59,7 @@ def local(tmp_path_factory, extract):
     return out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def same_as_local(local):
     """`same_as_local(out)`: the same bytes under the same keys, the same failures, nothing left behind."""
 
