@@ -79,9 +79,9 @@ class _Streamed:
 
     def _outputs(self, x_1CTHW: Tensor, ready: int) -> Tensor:
         """Outputs `_done`, ..., `ready` - 1."""
-        amid = self._first + self._before == self._done and ready < self.steps
-        if amid and self._stride == 1 and self._kernel > 1:
-            return self._layer.within(x_1CTHW)  # none is computed to be cut off
+        start = self._done * self._stride - self._before - self._first
+        if start >= 0 and ready < self.steps:  # none is computed to be cut off
+            return self._layer.within(x_1CTHW[:, :, start:])[:, :, : ready - self._done]
         skipped = self._first // self._stride
         return self._layer(x_1CTHW)[:, :, self._done - skipped : ready - skipped]
 

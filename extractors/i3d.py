@@ -154,7 +154,10 @@ class Layer(nn.Module):
     reach: tuple[int, int]
 
     def within(self, x_NCTHW: Tensor) -> Tensor:
-        """Of `forward`, the outputs that see no padding in time, and none else; for a stride of 1 in time."""
+        """Of `forward`, the outputs that see no padding in time, the first of them at the first frame.
+
+        Where the stride leaves frames over, pools add an output of these.
+        """
         raise NotImplementedError
 
 
@@ -174,13 +177,26 @@ class Unit3D(Layer):
         conv = self.conv3d
         if conv.stride != (1, 1, 1):
             x_NCTHW = F.pad(x_NCTHW, same_padding(x_NCTHW.shape[2:], conv.kernel_size, conv.stride))
-        return F.relu(self.bn(conv(x_NCTHW)), inplace=True)
+        return F.relu(self.bn(_laid_out_as(x_NCTHW, conv(x_NCTHW))), inplace=True)
 
     def within(self, x_NCTHW: Tensor) -> Tensor:
         """See Layer."""
-        conv, around = self.conv3d, self.reach[0] // 2
-        y_NCTHW = F.conv3d(x_NCTHW, conv.weight, conv.bias, padding=(0, around, around))
-        return F.relu(self.bn(y_NCTHW), inplace=True)
+        conv = self.conv3d
+        if conv.stride != (1, 1, 1):
+            x_NCTHW = F.pad(x_NCTHW, same_padding(x_NCTHW.shape[2:], conv.kernel_size, conv.stride)[:4])
+        padding = (0, *conv.padding[1:])
+        y_NCTHW = F.conv3d(x_NCTHW, conv.weight, conv.bias, conv.stride, padding)
+        return F.relu(self.bn(_laid_out_as(x_NCTHW, y_NCTHW)), inplace=True)
+
+
+def _laid_out_as(x_NCTHW: Tensor, y_NCTHW: Tensor) -> Tensor:
+    """y with channels last if x has them so.
+
+    On a CPU, small convolutions of a single clip answer otherwise, and what follows would then be as slow
+    as without channels last.
+    """
+    last = torch.channels_last_3d
+    return y_NCTHW.contiguous(memory_format=last) if x_NCTHW.is_contiguous(memory_format=last) else y_NCTHW
 
 
 class MaxPool(Layer):
@@ -202,8 +218,8 @@ class MaxPool(Layer):
 
     def within(self, x_NCTHW: Tensor) -> Tensor:
         """See Layer."""
-        assert self.stride == (1, 1, 1)
-        return F.max_pool3d(x_NCTHW, self.kernel, 1, (0, self.kernel[1] // 2, self.kernel[2] // 2))
+        before = same_padding(x_NCTHW.shape[2:], self.kernel, self.stride)[-4::-2]  # H, W
+        return F.max_pool3d(x_NCTHW, self.kernel, self.stride, (0, *before), ceil_mode=True)
 
 
 class Mixed(Layer):
