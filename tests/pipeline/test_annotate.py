@@ -371,14 +371,14 @@ def test_an_interrupt_leaves_no_file(run_out, write_video, tmp_path):
     video = write_video(tmp_path / "long.mp4", [np.zeros((240, 320, 3), np.uint8)] * 3000)
     command = [str(Path(sys.executable).with_name("augrgb")), "annotate", str(video), "--out", str(run_out)]
     target = tmp_path / "to" / "a.mp4"
-    process = subprocess.Popen([*command, "--to", str(target)], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300
-    while not (target.parent.is_dir() and any(target.parent.iterdir())):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    with subprocess.Popen([*command, "--to", str(target)], stderr=subprocess.PIPE) as process:
+        while not (target.parent.is_dir() and any(target.parent.iterdir())):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
     assert list(target.parent.iterdir()) == []
 
 
