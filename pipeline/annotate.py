@@ -19,7 +19,6 @@ from pipeline.annotate_picture import Painter
 from pipeline.annotate_source import Shown, check_video, gather, named_in
 from pipeline.cache import CacheError
 from pipeline.config import RunConfig
-from pipeline.extraction import check_shape
 from pipeline.files import read_json, write_atomic
 from pipeline.inputs import UsageError, printable
 from pipeline.job import Job
@@ -28,6 +27,7 @@ from pipeline.request import Request
 from pipeline.request import request as make_request
 from pipeline.timeline import Clock
 from pipeline.video import VideoError, VideoStream, decode
+from pipeline.video_work import check_shape
 
 FOLDER = "annotated"  # of OUT
 

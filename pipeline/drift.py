@@ -18,13 +18,14 @@ from torch import Tensor
 
 from extractors.base import Grid
 from extractors.dense_grid import STEP, CenteredWindow, DenseGrid, Window
-from pipeline.extraction import JOINTS, check_shape
 from pipeline.job import Job
 from pipeline.precision import in_float32
 from pipeline.recipe import FLOW, SKELETON, Recipe
 from pipeline.recompute import row_stream
 from pipeline.streams import Stream, run_streams
 from pipeline.video import RedoWithFallback, VideoError, VideoStream, open_video
+from pipeline.video_keeper import JOINTS
+from pipeline.video_work import check_shape
 
 if TYPE_CHECKING:  # RGB alone needs nothing of flow and skeletons
     from extractors.flow import FlowInput

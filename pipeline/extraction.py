@@ -16,9 +16,8 @@ from pipeline.precision import check_device
 from pipeline.products import Features, locate, missing, usable
 from pipeline.progress import Bar
 from pipeline.recipe import Recipe
-from pipeline.video_work import JOINTS, VideoWork, check_shape
+from pipeline.video_work import VideoWork
 
-__all__ = ["JOINTS", "check_shape", "extract"]
 _KIND = "extract"  # of claims
 _NEAR = 16  # videos that may be next, where others work on the same folder
 

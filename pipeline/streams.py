@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 
 from extractors.base import Extractor
-from pipeline.chunks import chunks, on_device
+from pipeline.chunks import on_device
 from pipeline.stopwatch import Stopwatch
-
-__all__ = ["FeatureStream", "Products", "Stream", "chunks", "run_streams"]
 
 
 class Stream(Protocol):

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from extractors.dense_grid import DenseGrid
+from pipeline.chunks import chunks
 from pipeline.dense_stream import DenseStream
-from pipeline.streams import chunks, run_streams
+from pipeline.streams import run_streams
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from extractors.base import Window
-from pipeline.streams import FeatureStream, chunks, run_streams
+from pipeline.chunks import chunks
+from pipeline.streams import FeatureStream, run_streams
 
 CPU = torch.device("cpu")
 
