@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -92,15 +93,30 @@ class DecoderProcess:
 
     def receive_bytes(self) -> bytes:
         """The next message as it came."""
+        self._wait_until(lambda: False)
+        return self._come()
+
+    def receive_or_frame(self) -> dict[str, Any] | None:
+        """The next message, or None once a frame waits in the ring, whichever is seen first."""
+        return json.loads(self._come()) if self._wait_until(lambda: self.ring.waiting > 0) else None
+
+    def _wait_until(self, enough: Callable[[], bool]) -> bool:
+        """Whether a message is there, as soon as it is, or it is enough without."""
         silent_sec, progress = 0.0, self.ring.progress
+        while not self._wait():
+            if enough():
+                return False
+            self.resume()  # it may have stopped itself just after its last frame was taken
+            silent_sec += _SLICE_SEC
+            if self.ring.progress != progress:
+                silent_sec, progress = 0.0, self.ring.progress
+            if silent_sec > self._limits.hang_sec:
+                raise ChildHung(f"nothing came for {self._limits.hang_sec:g} s")
+        return True
+
+    def _come(self) -> bytes:
+        """A message that is there."""
         try:
-            while not self._wait():
-                self.resume()  # it may have stopped itself just after its last frame was taken
-                silent_sec += _SLICE_SEC
-                if self.ring.progress != progress:
-                    silent_sec, progress = 0.0, self.ring.progress
-                if silent_sec > self._limits.hang_sec:
-                    raise ChildHung(f"nothing came for {self._limits.hang_sec:g} s")
             return self._connection.recv_bytes()
         except (EOFError, ConnectionResetError):
             raise ChildDied(self._exit_reason()) from None

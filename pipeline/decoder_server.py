@@ -151,7 +151,8 @@ def _answer(connection: Connection, ring: Ring) -> None:
                 # Stops decord's own threads too: they would decode the rest of the file into memory.
                 os.kill(os.getpid(), signal.SIGSTOP)
             ring.put(frame)
-            _send(connection, {"is": "frame"})
+            if ring.waiting == 1:  # whoever reads may wait for it
+                _send(connection, {"is": "frame"})
         _send(connection, {"is": "end"})
     except DecodeError as error:
         _send(connection, {"is": "error", "reason": error.reason, "found": error.found})

@@ -13,7 +13,7 @@ from pipeline.failed_elsewhere import ToldElsewhere
 from pipeline.inputs import Source
 from pipeline.job import Job, StageResult
 from pipeline.precision import check_device
-from pipeline.products import Features, locate, missing, usable
+from pipeline.products import Features, joints_missing, locate, missing
 from pipeline.progress import Bar
 from pipeline.recipe import Recipe
 from pipeline.video_work import VideoWork
@@ -31,7 +31,8 @@ def extract(job: Job, recipe: Recipe) -> Features:
         result.cached = len(features.files) - len(sources)
         if sources:
             check_device(job.config, recipe.modalities, job.device)
-            recipe.load(joints=any(_needs_joints(job, features, source.name) for source in sources))
+            joints = any(joints_missing(job, features, source.name, say=False) for source in sources)
+            recipe.load(joints=joints)
         works = _opened(job, features, sources)
         with job.progress.bar("extract", len(sources)) as bar, Behind[VideoWork]() as behind, closing(works):
             for work in works:
@@ -45,12 +46,6 @@ def extract(job: Job, recipe: Recipe) -> Features:
             for done in behind.rest():
                 _count(job, result, done, bar)
     return features
-
-
-def _needs_joints(job: Job, features: Features, video: str) -> bool:
-    """Whether persons have to be looked for in its frames."""
-    joints = features.joints.get(video)
-    return joints is not None and not usable(job, joints, say=False)
 
 
 def _opened(job: Job, features: Features, sources: Sequence[Source]) -> Generator[VideoWork, None, None]:

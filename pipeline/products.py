@@ -39,6 +39,12 @@ def missing(job: Job, features: Features, video: str, *, say: bool = True) -> li
     return [name for name, file in features.files[video].items() if not usable(job, file, say=say)]
 
 
+def joints_missing(job: Job, features: Features, video: str, *, say: bool = True) -> bool:
+    """Whether persons have to be looked for in its frames, should its skeletons be missing."""
+    joints = features.joints.get(video)
+    return joints is not None and not usable(job, joints, say=say)
+
+
 def usable(job: Job, file: CachedFile, *, say: bool = True) -> bool:
     """Whether a product is there: neither damaged, nor of a part of its video where that will not do."""
     problem = file.intact()

@@ -15,6 +15,7 @@ from extractors.weights import WeightsError, fetch_weights, weights_sha256
 from pipeline.cache import FeatureFile, JointFile
 from pipeline.config import RunConfig
 from pipeline.inputs import UsageError
+from pipeline.memory import keep_freed
 from pipeline.precision import with_precision
 from pipeline.progress import Progress
 
@@ -99,6 +100,8 @@ class Recipe:
         WeightsError, NetworkError or PoseUnavailable where one cannot work; WeightsError where a file is no
         longer the one that the identities name.
         """
+        if self.device.type == "cpu":
+            keep_freed()
         loaded = {name: extractor.identity() for name, extractor in self.extractors.items()}
         if self.skeletons:
             loaded[SKELETON] = {**self.skeletons.features.identity(), "joints": self.pose_identity}

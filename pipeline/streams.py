@@ -71,7 +71,7 @@ class FeatureStream:
         self._held: list[Tensor] = []  # products of frames _first, _first + 1, ...
         self._first = 0
         self._next_window = 0
-        self._clips: list[Tensor] = []
+        self._clips: list[list[Tensor]] = []  # products of each, not copied before the batch is full
         self._rows: list[Tensor] = []
 
     def push(self, rgb_NHWC: Tensor) -> None:
@@ -96,7 +96,7 @@ class FeatureStream:
         """The window that starts at frame `start`; outside the video its edge frames repeat."""
         window = self._extractor.window
         frames_L = np.clip(np.arange(start, start + window.length), 0, received - 1) - self._first
-        self._clips.append(torch.stack([self._held[i] for i in frames_L]))
+        self._clips.append([self._held[i] for i in frames_L])
         if len(self._clips) == self._batch:
             self._flush()
         self._next_window += 1
@@ -109,7 +109,8 @@ class FeatureStream:
 
     def _flush(self) -> None:
         if self._clips:
-            self._rows.append(self._extractor.clips(torch.stack(self._clips)))
+            x_N = torch.stack([product for clip in self._clips for product in clip])
+            self._rows.append(self._extractor.clips(x_N.unflatten(0, (len(self._clips), -1))))
             self._clips.clear()
 
 

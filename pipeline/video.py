@@ -130,7 +130,7 @@ class VideoStream:
     ) -> None:
         self._path, self._policy, self._limits, self._after = path, policy, limits, after
         self._decoder: Decoder = "pyav"  # scans
-        self._started = self._read = False
+        self._started = self._read = self._ended = False
         self._result: DecodeResult | None = None
         _check_file(path)
         self._child = DecoderProcess(path.absolute(), limits, after.waited_sec if after else 0.0, stop)
@@ -174,14 +174,16 @@ class VideoStream:
         ring = self._child.ring
         _, repeats = np.unique(self.frame_index_S, return_counts=True)
         for repeat in repeats.tolist():
-            self._expect("frame")
+            self._await_frame()
             frame_HWC = ring.oldest()
             for _ in range(repeat):
                 yield frame_HWC
             ring.take()
             if ring.low:
                 self._child.resume()
-        self._expect("end")
+        while not self._ended:
+            self._ended = self._expect("frame", "end")["is"] == "end"
+        assert not ring.waiting, "more frames came than were planned"
         self._result = DecodeResult(
             meta=self.meta,
             decoder=self._decoder,
@@ -235,13 +237,29 @@ class VideoStream:
             pts = np.frombuffer(self._child.receive_bytes(), dtype=np.int64)
         return {**scan, "pts_F": pts if scan["has_pts"] else None}
 
-    def _expect(self, kind: str) -> dict[str, Any]:
-        """The next message, which must be of this kind, else what went wrong as the right exception."""
+    def _await_frame(self) -> None:
+        """Until one waits in the ring.
+
+        The decoder says so only where none waited before. What it says and what is taken may cross: then
+        there is a frame of which nothing was said, or none where one was taken without being told.
+        """
+        while not self._child.ring.waiting:
+            assert not self._ended, "fewer frames came than were planned"
+            with self._own_errors():
+                message = self._child.receive_or_frame()
+            if message is not None:
+                self._ended = self._checked(message, "frame", "end")["is"] == "end"
+
+    def _expect(self, *kinds: str) -> dict[str, Any]:
+        """The next message, which must be of these kinds, else what went wrong as the right exception."""
         with self._own_errors():
             message = self._child.receive()
+        return self._checked(message, *kinds)
+
+    def _checked(self, message: dict[str, Any], *kinds: str) -> dict[str, Any]:
         if message["is"] == "error":
             raise self._failure(message["reason"], message["found"])
-        assert message["is"] == kind, f"expected {kind}, got {message}"
+        assert message["is"] in kinds, f"expected {' or '.join(kinds)}, got {message}"
         return message
 
     @contextmanager

@@ -19,7 +19,7 @@ from pipeline.files import digest
 from pipeline.inputs import Source
 from pipeline.job import Job, describe_device
 from pipeline.memory import halved, is_out_of_memory, release
-from pipeline.products import Features, missing, usable
+from pipeline.products import Features, joints_missing, missing
 from pipeline.recipe import SKELETON, Recipe
 from pipeline.stopwatch import Stopwatch
 from pipeline.streams import FeatureStream, Stream, run_streams
@@ -62,7 +62,7 @@ class VideoWork:
         with self._own_errors():
             self.modalities = missing(self.job, self.features, self.source.name, say=False)
             self._wanted = [name for name in self.modalities if name != SKELETON]
-            if SKELETON in self.modalities and not usable(self.job, self.features.joints[self.source.name]):
+            if SKELETON in self.modalities and joints_missing(self.job, self.features, self.source.name):
                 self._wanted.append(JOINTS)
             if self._wanted:
                 config = self.job.config

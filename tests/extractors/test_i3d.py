@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extractors.i3d import I3D, I3DConfig, MaxPool, fold_batch_norm, same_padding
+from extractors.i3d import I3D, I3DConfig, MaxPool, Unit3D, fold_batch_norm, same_padding
 from extractors.i3d_checkpoint import load_i3d_state
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -195,3 +195,17 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         I3DConfig(**wrong)
+
+
+@pytest.mark.parametrize("time_padding", [True, False])
+def test_a_clip_alone_is_convolved_as_among_others(time_padding):
+    """Another function of the library does it, with channels last as they came."""
+    torch.manual_seed(0)
+    unit = Unit3D(16, 24, kernel=3).eval()
+    unit.bn = torch.nn.Identity()
+    x_NCTHW = torch.randn(2, 16, 6, 14, 10).contiguous(memory_format=torch.channels_last_3d)
+    call = unit if time_padding else unit.within
+    with torch.inference_mode():
+        alone, both = call(x_NCTHW[:1]), call(x_NCTHW)
+    assert alone.is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(alone, both[:1], rtol=0, atol=1e-5)

@@ -136,6 +136,14 @@ def read_some(path: Path, how: str) -> None:
     stream.close()  # again: nothing happens
 
 
+def test_a_frame_of_which_nothing_was_said_is_taken(video):
+    """What the decoder says and what its reader takes may cross."""
+    with open_video(video, fps=None, limits=DecodeLimits(queue_bytes=1)) as stream:
+        stream.start()
+        assert stream._child.receive() == {"is": "frame"}  # as if it had never come
+        assert sum(1 for _ in stream) == 200
+
+
 @pytest.mark.parametrize("how", ["end", "early", "error", "unread"])
 def test_no_process_and_no_descriptor_is_left(video, how):
     probe(video)

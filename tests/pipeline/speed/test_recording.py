@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from extractors.i3d import Unit3D
 from pipeline.speed.arithmetic import work
 from pipeline.speed.recording import Recorder, covered_sec, replay
 
@@ -74,6 +75,14 @@ def test_work_of_a_convolution(batch):
     assert counted.flops == 3 * batch * 36 * 2 * 27 * 4 * 8
     numbers = batch * 36 * (4 + 8) + 27 * 4 * 8 + 8
     assert counted.num_bytes == 3 * 4 * numbers
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_work_of_a_clip_is_the_same_alone_and_among_others(batch):
+    """Alone, it goes another way through the library."""
+    recorder = Recorder(CPU, recording=True)
+    recorder.watched("net", Unit3D(4, 8, kernel=3))(torch.zeros(batch, 4, 2, 6, 6))
+    assert work(recorder.calls["net"]).flops == batch * 72 * 2 * 27 * 4 * 8
 
 
 def test_views_move_nothing():
