@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pipeline.annotate_text import paste, tag, text_px
+from pipeline.annotate_text import kept_tag, paste, tag, text_px
 from pipeline.events import Event, frame_edges
 from pipeline.labels import Interval
 from pipeline.tracks import ScoreTrack
@@ -99,12 +99,13 @@ class Panel:
         right = round(picture.shape[1] * (1 - _RIGHT))
         for k, middle in zip(self._strip.rows, self._middle_R, strict=True):
             self._write(picture, f"{scores.scores_FK[frame, k]:.2f}", right, middle)
-        self._write(picture, clock_text(scores.times_sec_F[frame]), 0, self.height - self._font_px)
+        now = tag(clock_text(scores.times_sec_F[frame]), self._font_px, color=_DARK, ink=_LIGHT)
+        paste(picture, now, 0, round(self.height - self._font_px - len(now) / 2))
         return picture
 
     def _write(self, picture: np.ndarray, text: str, at: float, middle: float, *, ends: bool = False) -> None:
         """Text that begins, or `ends`, at a column."""
-        text_HWC = tag(text, self._font_px, color=_DARK, ink=_LIGHT)
+        text_HWC = kept_tag(text, self._font_px, color=_DARK, ink=_LIGHT)
         left = at - text_HWC.shape[1] if ends else at
         paste(picture, text_HWC, max(0, round(left)), round(middle - len(text_HWC) / 2))
 

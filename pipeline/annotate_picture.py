@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.annotate_panel import Panel, Strip, choose_rows, class_color
 from pipeline.annotate_source import Shown
-from pipeline.annotate_text import paste, tag, text_px
+from pipeline.annotate_text import kept_tag, paste, text_px
 from pipeline.timeline import targets
 
 _NARROWEST, _LONGEST = 640, 1920  # px: text can be read, browsers can play
@@ -62,7 +62,7 @@ class Painter:
         for k in active[np.argsort(-score_K[active], kind="stable")][:_MOST_ACTIVE]:
             color = class_color(self._place[k]) if k in self._place else "#ffffff"
             text = f"{self._shown.scores.classes[k]}  {score_K[k]:.2f}"
-            tag_HWC = tag(text, self._font_px, color=color)
+            tag_HWC = kept_tag(text, self._font_px, color=color)
             paste(picture_HWC, tag_HWC, margin, top)
             top += tag_HWC.shape[0] + margin // 2
 

@@ -13,15 +13,23 @@ def text_px(width_px: int) -> int:
     return int(np.clip(round(width_px / 48), 12, 28))
 
 
-@lru_cache(maxsize=1024)
 def tag(text: str, font_px: int, *, color: str, ink: str = "black") -> np.ndarray:
-    """A line of text on its colour: (height, width, 3) uint8 BGR, read-only."""
+    """A line of text on its colour: (height, width, 3) uint8 BGR."""
     font, pad = _font(font_px), font_px // 3
     left, _, right, _ = font.getbbox(text)
     size = (round(right - left) + 2 * pad, round(1.3 * font_px) + pad)
     image = Image.new("RGB", size, ImageColor.getrgb(color))
     ImageDraw.Draw(image).text((pad - left, size[1] / 2), text, font=font, fill=ink, anchor="lm")
-    bgr_HWC = np.asarray(image)[..., ::-1]
+    return np.asarray(image)[..., ::-1]
+
+
+@lru_cache(maxsize=512)
+def kept_tag(text: str, font_px: int, *, color: str, ink: str = "black") -> np.ndarray:
+    """As `tag`, read-only, for text that comes again: what is kept lies between the buffers of pictures.
+
+    With a text of every frame among it, each would keep the memory of its picture from being used again.
+    """
+    bgr_HWC = tag(text, font_px, color=color, ink=ink)
     bgr_HWC.flags.writeable = False  # others get the same one
     return bgr_HWC
 
