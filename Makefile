@@ -34,7 +34,7 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/augrgb.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	$(BIN)/python -P -m scripts.compiled
+	PYTHONPATH=$(CURDIR) $(BIN)/python -P -m scripts.compiled
 	@touch $@
 
 demo: install

@@ -1,6 +1,6 @@
 """Import all that the program imports, once, so that it is compiled: from then on commands start at once.
 
-    python -P -m scripts.compiled
+    PYTHONPATH=. python -P -m scripts.compiled
 
 Python does so by itself when something is first imported, but not where PYTHONDONTWRITEBYTECODE is set,
 as images and build machines like to have it: there `augrgb` would compile its libraries at every start,
