@@ -21,6 +21,7 @@ help:
 	@echo "make check      lint, types and import rules alone"
 	@echo "make image      build the Docker image (VARIANT=cpu: without CUDA); make image-test runs it, too"
 	@echo "make docs       build the documentation: runs/docs/index.html"
+	@echo "make figures    the documentation's pictures that are made of the demo; make screenshots: of its page"
 	@echo "make weights    train the small weights that ship in the package (two hours on 2 cores)"
 	@echo "make lock       resolve requirements/augrgb.in anew"
 	@echo "make clean      remove what make made: .venv, runs, caches"
