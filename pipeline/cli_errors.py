@@ -23,6 +23,7 @@ import typer
 
 PATIENCE_SEC = 4.0  # after a signal; then what still computes is left where it is: files are whole anyway
 _ENDS = {signal.SIGTERM: (143, "terminated"), signal.SIGINT: (130, "interrupted")}
+STOPPED = frozenset(code for code, _ in _ENDS.values())  # exit codes of a clean stop
 # what is nobody's wrong usage: disks and shares that take no more, or are gone
 _OUTSIDE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE)
 _GO_ON = "run the same command again to go on"
