@@ -99,13 +99,22 @@ class Panel:
         right = round(picture.shape[1] * (1 - _RIGHT))
         for k, middle in zip(self._strip.rows, self._middle_R, strict=True):
             self._write(picture, f"{scores.scores_FK[frame, k]:.2f}", right, middle)
-        now = tag(clock_text(scores.times_sec_F[frame]), self._font_px, color=_DARK, ink=_LIGHT)
-        paste(picture, now, 0, round(self.height - self._font_px - len(now) / 2))
+        now = clock_text(scores.times_sec_F[frame])
+        self._write(picture, now, 0, self.height - self._font_px, kept=False)
         return picture
 
-    def _write(self, picture: np.ndarray, text: str, at: float, middle: float, *, ends: bool = False) -> None:
-        """Text that begins, or `ends`, at a column."""
-        text_HWC = kept_tag(text, self._font_px, color=_DARK, ink=_LIGHT)
+    def _write(
+        self,
+        picture: np.ndarray,
+        text: str,
+        at: float,
+        middle: float,
+        *,
+        ends: bool = False,
+        kept: bool = True,
+    ) -> None:
+        """Text that begins, or `ends`, at a column; `kept`: it comes again."""
+        text_HWC = (kept_tag if kept else tag)(text, self._font_px, color=_DARK, ink=_LIGHT)
         left = at - text_HWC.shape[1] if ends else at
         paste(picture, text_HWC, max(0, round(left)), round(middle - len(text_HWC) / 2))
 

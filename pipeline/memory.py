@@ -7,6 +7,7 @@ import torch
 
 from pipeline.config import WorkConfig
 
+_LIBC = ctypes.CDLL(None)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
 
@@ -16,10 +17,9 @@ def keep_freed() -> None:
     On a CPU a network frees and takes hundreds of megabytes with every layer. The system hands them out
     anew page by page, each filled with zeros: a tenth and more of the time. Does nothing without glibc.
     """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    if hasattr(_LIBC, "mallopt"):
+        _LIBC.mallopt(_M_MMAP_MAX, 0)
+        _LIBC.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -38,5 +38,5 @@ def release(device: torch.device) -> None:
     """Give back what the allocator keeps, which may lie in pieces of the old size."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    elif hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
+    elif hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)

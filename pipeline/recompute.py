@@ -18,7 +18,7 @@ from pipeline.config import RunConfig
 from pipeline.dense_stream import DenseStream
 from pipeline.recipe import SKELETON
 from pipeline.scoring import differences
-from pipeline.streams import Stream
+from pipeline.streams import Stream, encoded
 
 Config = TypeVar("Config")
 
@@ -110,7 +110,7 @@ class _Windows:
         self._unpaired: Tensor | None = None  # the last one, where products look one frame ahead
         self._held: dict[int, Tensor] = {}  # products by number
         self._next = 0  # window
-        self._clips: list[Tensor] = []
+        self._clips: list[list[Tensor]] = []
         self._rows: list[Tensor] = []
 
     def push(self, rgb_NHWC: Tensor) -> None:
@@ -147,7 +147,7 @@ class _Windows:
             products_L = self._products_KL[self._next]
             if any(i not in self._held for i in products_L):
                 return
-            self._clips.append(torch.stack([self._held[i] for i in products_L]))
+            self._clips.append([self._held[i] for i in products_L])
             if len(self._clips) == self._batch:
                 self._flush()
             self._next += 1
@@ -156,7 +156,7 @@ class _Windows:
 
     def _flush(self) -> None:
         if self._clips:
-            self._rows.append(self._extractor.clips(torch.stack(self._clips)))
+            self._rows.append(encoded(self._extractor, self._clips))
             self._clips.clear()
 
 

@@ -109,9 +109,14 @@ class FeatureStream:
 
     def _flush(self) -> None:
         if self._clips:
-            x_N = torch.stack([product for clip in self._clips for product in clip])
-            self._rows.append(self._extractor.clips(x_N.unflatten(0, (len(self._clips), -1))))
+            self._rows.append(encoded(self._extractor, self._clips))
             self._clips.clear()
+
+
+def encoded(extractor: Extractor, clips: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Features (N, D) of N clips, each given as the products of its frames, which are copied once."""
+    x_N = torch.stack([product for clip in clips for product in clip])
+    return extractor.clips(x_N.unflatten(0, (len(clips), -1)))
 
 
 def run_streams(

@@ -3,7 +3,8 @@
     PYTHONPATH=. python -P -m scripts.against_others VIDEO [--rounds 3] [--only i3d dense raft-large ...]
 
 Each contender runs in a process of its own, as its users would run it, the contenders of a group in turn,
-round after round; ratios are those of the medians. Weights are random: they cost what others cost.
+round after round; ratios are those of the medians. Weights are random: they cost what others cost. The
+published I3D is our module, neither folded nor with channels last: its convolutions go to oneDNN as ours do.
 
 | group | beside | ours |
 |---|---|---|
